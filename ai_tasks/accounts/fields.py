@@ -1,0 +1,43 @@
+"""Money in the database."""
+
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from django.db import models
+
+DECIMAL_PLACES = 10
+SCALE = Decimal(10) ** DECIMAL_PLACES
+QUANTUM = 1 / SCALE
+
+
+def to_quantum(amount: Decimal) -> Decimal:
+    """Return the amount rounded half up to the smallest unit that is stored, 1e-10 USD."""
+    return amount.quantize(QUANTUM, rounding=ROUND_HALF_UP)
+
+
+class UsdField(models.BigIntegerField):
+    """
+    An exact amount in USD: Decimal in Python, a whole number of 1e-10 USD in the database.
+
+    SQLite has no exact decimal type, and `held + amount <= limit` must be exact on both databases.
+    Bounds: plus or minus 922 million USD.
+    """
+
+    def from_db_value(self, value: int | None, *_: Any) -> Decimal | None:
+        """Return the stored number as a Decimal."""
+        return None if value is None else Decimal(value) / SCALE
+
+    def to_python(self, value: Any) -> Any:
+        """Return the value as a Decimal."""
+        return value if value is None or isinstance(value, Decimal) else Decimal(str(value))
+
+    def get_prep_value(self, value: Any) -> Any:
+        """Return the whole number that is stored; expressions pass."""
+        if value is None or hasattr(value, "resolve_expression"):
+            return value
+        return int(to_quantum(Decimal(value)) * SCALE)
+
+
+def usd(amount: Decimal) -> models.Value:
+    """Return the amount as an expression, for `F("held_usd") + usd(amount)`."""
+    return models.Value(amount, output_field=UsdField())

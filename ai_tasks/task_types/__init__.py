@@ -1,0 +1,1 @@
+"""What kinds of work there are; each is declared in one place."""

@@ -1,0 +1,3 @@
+from __future__ import annotations
+from django.db import models
+class ChatSessionManager(models.Manager["ChatSession"]): ...

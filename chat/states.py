@@ -1,0 +1,39 @@
+"""The states of sessions and messages."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class SessionState(models.TextChoices):
+    """Where a session is."""
+
+    ACTIVE = "active", _("active")
+    CLOSED = "closed", _("closed")
+    """Idle for long; a new message reopens it."""
+    ARCHIVED = "archived", _("archived")
+    DELETED = "deleted", _("deleted")
+
+
+SESSION_MOVES: dict[SessionState, set[SessionState]] = {
+    SessionState.ACTIVE: {SessionState.CLOSED, SessionState.ARCHIVED, SessionState.DELETED},
+    SessionState.CLOSED: {SessionState.ACTIVE, SessionState.ARCHIVED, SessionState.DELETED},
+    SessionState.ARCHIVED: {SessionState.ACTIVE, SessionState.DELETED},
+    SessionState.DELETED: set(),
+}
+
+
+class MessageRole(models.TextChoices):
+    """Who speaks."""
+
+    USER = "user", _("user")
+    ASSISTANT = "assistant", _("assistant")
+
+
+class MessageState(models.TextChoices):
+    """How far a message is; a person's is done at once."""
+
+    PENDING = "pending", _("pending")
+    """Its task has not ended."""
+    DONE = "done", _("done")
+    FAILED = "failed", _("failed")
+    CANCELLED = "cancelled", _("cancelled")

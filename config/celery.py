@@ -1,0 +1,32 @@
+"""The Celery app: one Celery queue per provider and lane, one for control, and the beat that sweeps."""
+
+import os
+
+from celery import Celery
+
+from config import kombu_redis_fix
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+kombu_redis_fix.apply()
+
+app = Celery("tasuki")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+EXPIRES_SECONDS = 30
+"""A sweep that nobody took in this time is dropped; the next one does its work."""
+
+
+def _every(seconds: float, task: str) -> dict[str, object]:
+    return {"task": task, "schedule": seconds, "options": {"queue": "control", "expires": EXPIRES_SECONDS}}
+
+
+app.conf.beat_schedule = {
+    "admit": _every(2, "ai_tasks.admit"),
+    "rescue": _every(5, "ai_tasks.rescue"),
+    "deadlines": _every(5, "ai_tasks.time_out"),
+    "lost-charges": _every(30, "ai_tasks.charge_lost"),
+    "finish-hooks": _every(5, "ai_tasks.run_finish_hooks"),
+    "tidy": _every(300, "ai_tasks.tidy"),
+}
+

@@ -1,0 +1,200 @@
+"""Settings of every process. What differs between installations comes from the environment (see config/env.py)."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from kombu import Queue
+
+from config import env, providers
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = Path(env.text("TASUKI_VAR", str(BASE_DIR / "var")))
+VAR_DIR.mkdir(parents=True, exist_ok=True)
+
+SERVICES = env.services(VAR_DIR)
+EMBEDDED = SERVICES.embedded
+DEBUG = env.boolean("DEBUG", default=False)
+SECRET_KEY = env.secret_key(VAR_DIR, embedded=EMBEDDED)
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", [])
+
+INSTALLED_APPS = [
+    "config.apps.ConfigConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "channels",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_results",
+    "providers.apps.ProvidersConfig",
+    "queueing.apps.QueueingConfig",
+    "ai_tasks.apps.AiTasksConfig",
+    "chat.apps.ChatConfig",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+#    "ai_tasks.api.middleware.RequestIdMiddleware",
+#    "ai_tasks.api.middleware.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {"default": SERVICES.database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/"
+PASSWORD_RESET_TIMEOUT = 24 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.boolean("HTTPS_ONLY", default=False)
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("ja", "日本語")]
+LOCALE_PATHS = [BASE_DIR / app / "locale" for app in ("providers", "queueing", "ai_tasks", "chat")]
+TIME_ZONE = "UTC"
+USE_I18N = USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+WHITENOISE_USE_FINDERS = EMBEDDED or DEBUG
+WHITENOISE_AUTOREFRESH = False
+
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}
+    if EMBEDDED
+    else {
+        # The other Redis layer drops messages silently beyond 100 a process.
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [SERVICES.redis_url], "prefix": "tasuki"},
+    }
+}
+
+# Celery: the van, not the queue. Messages carry ids and may be lost, doubled, late or reordered without harm.
+CELERY_BROKER_URL = SERVICES.broker_url
+CELERY_RESULT_BACKEND = "django-db"
+CELERY_RESULT_EXTENDED = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = False
+CELERY_TASK_DEFAULT_QUEUE = "control"
+CELERY_TASK_CREATE_MISSING_QUEUES = True
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_WORKER_POOL = "threads"
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_DISABLE_PREFETCH = SERVICES.broker == "redis"
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = True
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_POOL_ACQUIRE_TIMEOUT = 3
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "memory": {"polling_interval": 0.01},
+    "redis": {
+        "global_keyprefix": "tasuki:",
+        "visibility_timeout": 3600,
+        "socket_timeout": 10,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+    },
+    "rabbitmq": {"confirm_publish": True},
+}[SERVICES.broker]
+CELERY_BEAT_MAX_LOOP_INTERVAL = 1
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "ai_tasks.api.authentication.ApiKeyAuthentication",
+        "ai_tasks.api.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["ai_tasks.api.parsers.BoundedJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "ai_tasks.api.problems.handle",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Tasuki",
+    "DESCRIPTION": "Durable AI tasks: every request is a row before it is a call.",
+    "VERSION": "0.1.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+}
+
+# What this project adds.
+AI_PROVIDERS = providers.from_environment()
+"""Provider instances by name; keys stay in the environment and are read at use."""
+AI_DEFAULT_ROUTE = env.words("AI_DEFAULT_ROUTE", ["simulator/sim-1"])
+"""Candidates of the route `default`, written to the database once, when it is first made."""
+AI_TASK_TYPES = [
+    "ai_tasks.task_types.text.TEXT_GENERATE",
+    "chat.replies.CHAT_REPLY",
+]
+AI_LEASE = timedelta(seconds=env.integer("AI_LEASE_SECONDS", 90, least=3))
+"""How long a worker may be silent before its work is given to another; renewed six times in it."""
+AI_LOST_CHARGE_GRACE = timedelta(seconds=env.integer("AI_LOST_CHARGE_GRACE_SECONDS", 600))
+"""How long a lost attempt waits for its late result before it is charged by estimate."""
+AI_WORKER_THREADS = env.integer("AI_WORKER_THREADS", 64, least=1)
+"""Tasks that one worker process runs at once."""
+AI_CONTROL_THREADS = 2
+"""Threads beside them that only sweeps use, so that rescue never waits behind the work to be rescued."""
+AI_DISPATCHER = env.boolean("AI_DISPATCHER", default=True)
+"""May this process hand work to Celery?"""
+
+CELERY_TASK_QUEUES = [Queue(f"ai.{slug}.{lane}") for slug in AI_PROVIDERS for lane in ("default", "long")]
+CELERY_TASK_QUEUES += [Queue(CELERY_TASK_DEFAULT_QUEUE)]
+CELERY_WORKER_CONCURRENCY = AI_WORKER_THREADS + AI_CONTROL_THREADS
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING").upper()},
+}

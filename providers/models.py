@@ -1,0 +1,181 @@
+"""Providers as rows: their limits, prices, routes and state. Keys are never here."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from providers.managers import PriceManager, ProviderManager, RouteManager
+
+
+class Provider(models.Model):
+    """One external AI service under our name for it; created once from the environment, then the operators'."""
+
+    slug = models.SlugField(_("name"), primary_key=True, max_length=40)
+    adapter = models.CharField(max_length=40)
+    """Which adapter spoke for it when the row was made; the environment's word counts at run time."""
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ProviderManager()
+
+    class Meta:
+        ordering = ("slug",)
+        verbose_name = _("provider")
+        verbose_name_plural = _("providers")
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class ProviderLimit(models.Model):
+    """Bounds of a provider (`model` empty) or of one of its models; null is unlimited."""
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="limits")
+    model = models.CharField(max_length=120, blank=True, default="")
+    max_concurrency = models.PositiveIntegerField(null=True, blank=True)
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=("provider", "model"), name="limit_once_per_model")]
+        verbose_name = _("provider limit")
+        verbose_name_plural = _("provider limits")
+
+    def __str__(self) -> str:
+        return f"{self.provider_id}/{self.model or '*'}"
+
+
+class CircuitState(models.TextChoices):
+    """A provider's breaker."""
+
+    CLOSED = "closed", _("closed")
+    """Calls go through."""
+    OPEN = "open", _("open")
+    """No calls until `open_until`."""
+    HALF_OPEN = "half_open", _("half-open")
+    """One probe at a time, leased until `probe_until`."""
+
+
+class CircuitMode(models.TextChoices):
+    """Who decides the state."""
+
+    AUTO = "auto", _("automatic")
+    FORCED_OPEN = "forced_open", _("forced open")
+    FORCED_CLOSED = "forced_closed", _("forced closed")
+
+
+CIRCUIT_MOVES: dict[CircuitState, set[CircuitState]] = {
+    CircuitState.CLOSED: {CircuitState.OPEN},
+    CircuitState.OPEN: {CircuitState.HALF_OPEN, CircuitState.CLOSED},
+    CircuitState.HALF_OPEN: {CircuitState.CLOSED, CircuitState.OPEN},
+}
+
+
+class Circuit(models.Model):
+    """The breaker and the Retry-After gate of a provider, shared by all processes."""
+
+    provider = models.OneToOneField(Provider, on_delete=models.CASCADE, primary_key=True, related_name="circuit")
+    state = models.CharField(max_length=10, choices=CircuitState.choices, default=CircuitState.CLOSED)
+    mode = models.CharField(max_length=14, choices=CircuitMode.choices, default=CircuitMode.AUTO)
+    cause = models.CharField(max_length=200, blank=True, default="")
+    """Error code that opened it last."""
+    opened_at = models.DateTimeField(null=True, blank=True)
+    open_until = models.DateTimeField(null=True, blank=True)
+    """When it turns half-open; null while open: only an operator can close it."""
+    open_seconds = models.PositiveIntegerField(default=0)
+    """Length of the last open period; doubles up to a cap, back to 0 on close."""
+    probe_until = models.DateTimeField(null=True, blank=True)
+    """Lease of the half-open probe; null or past: free."""
+    blocked_until = models.DateTimeField(null=True, blank=True)
+    """The provider's own Retry-After."""
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=CircuitState.values), name="circuit_state_known"),
+        ]
+        verbose_name = _("circuit")
+        verbose_name_plural = _("circuits")
+
+    def __str__(self) -> str:
+        return f"{self.provider_id}: {self.state}"
+
+
+class CircuitTransition(models.Model):
+    """Every move of a circuit, with its cause; append-only."""
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="circuit_transitions")
+    from_state = models.CharField(max_length=10, choices=CircuitState.choices)
+    to_state = models.CharField(max_length=10, choices=CircuitState.choices)
+    cause = models.CharField(max_length=200)
+    created_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = _("circuit transition")
+        verbose_name_plural = _("circuit transitions")
+
+    def __str__(self) -> str:
+        return f"{self.provider_id}: {self.from_state} → {self.to_state}"
+
+
+class Price(models.Model):
+    """What a model costs from a moment on, in USD per million tokens, by bucket."""
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="prices")
+    model = models.CharField(max_length=120)
+    effective_from = models.DateTimeField()
+    input_usd = models.DecimalField(max_digits=12, decimal_places=6)
+    cache_read_usd = models.DecimalField(max_digits=12, decimal_places=6)
+    cache_write_usd = models.DecimalField(max_digits=12, decimal_places=6)
+    output_usd = models.DecimalField(max_digits=12, decimal_places=6)
+    reasoning_usd = models.DecimalField(max_digits=12, decimal_places=6)
+    source = models.CharField(max_length=200)
+    """Where the numbers come from, with a date."""
+
+    objects = PriceManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=("provider", "model", "effective_from"), name="price_once_per_moment"),
+        ]
+        ordering = ("provider", "model", "-effective_from")
+        verbose_name = _("price")
+        verbose_name_plural = _("prices")
+
+    def __str__(self) -> str:
+        return f"{self.provider_id}/{self.model}"
+
+
+class Route(models.Model):
+    """An alias that callers name instead of a provider's model."""
+
+    alias = models.SlugField(max_length=60, primary_key=True)
+
+    objects = RouteManager()
+
+    class Meta:
+        ordering = ("alias",)
+        verbose_name = _("route")
+        verbose_name_plural = _("routes")
+
+    def __str__(self) -> str:
+        return self.alias
+
+
+class RouteCandidate(models.Model):
+    """One place on a route; the first that can take a task gets it, the rest are fallbacks."""
+
+    route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="candidates")
+    position = models.PositiveSmallIntegerField()
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="+")
+    model = models.CharField(max_length=120)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=("route", "position"), name="candidate_once_per_position"),
+        ]
+        ordering = ("route", "position")
+        verbose_name = _("route candidate")
+        verbose_name_plural = _("route candidates")
+
+    def __str__(self) -> str:
+        return f"{self.provider_id}/{self.model}"

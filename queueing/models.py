@@ -1,0 +1,244 @@
+"""The queue's rows. References to tasks and providers are ids and names, never foreign keys."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from queueing.managers import DeadLetterManager, QueueEntryManager, TaskQueueManager
+from queueing.states import LIVE_AT_PROVIDER, EntryState, Lane, ParkedReason, Priority
+
+
+class TaskQueue(models.Model):
+    """A provider's lane: pause, marks and, per priority class, the fair-queueing clock."""
+
+    provider = models.SlugField(max_length=40)
+    lane = models.CharField(max_length=10, choices=Lane.choices, default=Lane.DEFAULT)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    """Set while paused: nothing is admitted and nothing starts."""
+    paused_until = models.DateTimeField(null=True, blank=True)
+    """When the pause ends by itself; null: when an operator resumes."""
+    pause_reason = models.CharField(max_length=200, blank=True, default="")
+    soft_mark = models.PositiveIntegerField(null=True, blank=True)
+    """Entries from which on the queue is shown as filling up; null: none."""
+    hard_mark = models.PositiveIntegerField(null=True, blank=True, default=100_000)
+    """Entries from which on new ones are refused with QueueFull; null: never."""
+
+    objects = TaskQueueManager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=("provider", "lane"), name="queue_once_per_lane")]
+        ordering = ("provider", "lane")
+        verbose_name = _("task queue")
+        verbose_name_plural = _("task queues")
+
+    def __str__(self) -> str:
+        return f"{self.provider}.{self.lane}"
+
+
+class PriorityClass(models.Model):
+    """The clock of one priority in one queue."""
+
+    queue = models.ForeignKey(TaskQueue, on_delete=models.CASCADE, related_name="classes")
+    priority = models.PositiveSmallIntegerField(choices=Priority.choices)
+    virtual_time = models.FloatField(default=0.0)
+    """Fair tag of the last admission (V of start-time fair queueing)."""
+    last_served_at = models.DateTimeField(null=True, blank=True)
+    """Last admission; aging counts from here."""
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=("queue", "priority"), name="class_once_per_queue")]
+        verbose_name = _("priority class")
+        verbose_name_plural = _("priority classes")
+
+    def __str__(self) -> str:
+        return f"{self.queue_id}:{self.priority}"
+
+
+class FairShare(models.Model):
+    """How far one user's work reaches in one class, and what weight it has."""
+
+    queue = models.ForeignKey(TaskQueue, on_delete=models.CASCADE, related_name="shares")
+    priority = models.PositiveSmallIntegerField(choices=Priority.choices)
+    owner_key = models.CharField(max_length=64)
+    last_tag = models.FloatField(default=0.0)
+    weight = models.FloatField(default=1.0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=("queue", "priority", "owner_key"), name="share_once_per_owner"),
+            models.CheckConstraint(condition=Q(weight__gt=0), name="share_weight_positive"),
+        ]
+        verbose_name = _("fair share")
+        verbose_name_plural = _("fair shares")
+
+    def __str__(self) -> str:
+        return f"{self.owner_key}: {self.last_tag}"
+
+
+class QueueEntry(models.Model):
+    """The narrow, hot row that holds a live task's place; one per live task, gone when it ends."""
+
+    task_id = models.UUIDField(unique=True)
+    provider = models.SlugField(max_length=40, db_index=False)
+    lane = models.CharField(max_length=10, choices=Lane.choices, default=Lane.DEFAULT)
+    model = models.CharField(max_length=120)
+    owner_key = models.CharField(max_length=64)
+    """Whose share it uses: the user's id as text."""
+    priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.NORMAL)
+    fair_tag = models.FloatField(default=0.0)
+    """Place among the class; only reorder_by_priority and weight edits rewrite it."""
+    estimate_tokens = models.PositiveIntegerField(default=0)
+    """Tokens reserved for it: estimated input plus its output cap."""
+    state = models.CharField(max_length=10, choices=EntryState.choices, default=EntryState.WAITING)
+    parked_reason = models.CharField(max_length=20, choices=ParkedReason.choices, blank=True, default="")
+    parked_key = models.CharField(max_length=200, blank=True, default="")
+    """What has to be freed for it to go on."""
+    parked_until = models.DateTimeField(null=True, blank=True)
+    """When to look again at the latest; null: only when its key is freed."""
+    epoch = models.PositiveIntegerField(default=0)
+    """The task's lease number as of the last admission."""
+    dispatch_id = models.UUIDField(null=True, blank=True)
+    """Id of the Celery message that carries it."""
+    queued_at = models.DateTimeField(null=True, blank=True)
+    """When it was handed to Celery, or handed again."""
+    worker = models.UUIDField(null=True, blank=True)
+    """Boot id of the process that leases it."""
+    leased_until = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    """A running entry's worker stops the call when it sees this."""
+    deadline_at = models.DateTimeField()
+    serial_key = models.CharField(max_length=120, blank=True, default="")
+    """Of the entries that share it, one runs at a time, in the order of their ids."""
+    is_quarantined = models.BooleanField(default=False)
+    """It crashed its workers: it runs alone."""
+    enqueued_at = models.DateTimeField()
+
+    objects = QueueEntryManager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=EntryState.values), name="entry_state_known"),
+            models.CheckConstraint(
+                condition=~Q(state=EntryState.PARKED) | ~Q(parked_reason=""), name="entry_parked_has_reason"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=LIVE_AT_PROVIDER) | Q(dispatch_id__isnull=False), name="entry_live_has_dispatch"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=EntryState.RUNNING) | Q(leased_until__isnull=False, worker__isnull=False),
+                name="entry_running_has_lease",
+            ),
+            models.UniqueConstraint(
+                fields=("serial_key",),
+                condition=Q(state__in=LIVE_AT_PROVIDER) & ~Q(serial_key=""),
+                name="entry_one_live_per_serial_key",
+            ),
+        ]
+        indexes = [
+            # The pick, in its order: the head of each class is the first row of the index.
+            models.Index(
+                fields=("provider", "lane", "priority", "fair_tag", "id"),
+                condition=Q(state=EntryState.WAITING),
+                name="entry_pick",
+            ),
+            models.Index(fields=("parked_until",), condition=Q(state=EntryState.PARKED), name="entry_parked_due"),
+            models.Index(
+                fields=("parked_reason", "parked_key"), condition=Q(state=EntryState.PARKED), name="entry_parked_key"
+            ),
+            models.Index(fields=("provider", "state"), condition=Q(state__in=LIVE_AT_PROVIDER), name="entry_handed"),
+            models.Index(fields=("queued_at",), condition=Q(state=EntryState.QUEUED), name="entry_queued"),
+            models.Index(fields=("leased_until",), condition=Q(state=EntryState.RUNNING), name="entry_lease"),
+            models.Index(fields=("worker",), condition=Q(state=EntryState.RUNNING), name="entry_worker"),
+            models.Index(fields=("deadline_at",), name="entry_deadline"),
+            models.Index(fields=("serial_key", "id"), condition=~Q(serial_key=""), name="entry_serial"),
+            models.Index(fields=("provider", "lane", "owner_key"), name="entry_owner"),
+        ]
+        verbose_name = _("queue entry")
+        verbose_name_plural = _("queue entries")
+
+    def __str__(self) -> str:
+        return f"{self.task_id} ({self.state})"
+
+
+class Redrive(models.Model):
+    """One person's wish to send dead letters back: what, where to, how fast, how far."""
+
+    class State(models.TextChoices):
+        """How far the job is."""
+
+        RUNNING = "running", _("running")
+        STOPPED = "stopped", _("stopped")
+        DONE = "done", _("done")
+
+    state = models.CharField(max_length=10, choices=State.choices, default=State.RUNNING)
+    requested_by = models.CharField(max_length=150)
+    filters = models.JSONField(default=dict)
+    provider = models.SlugField(max_length=40, blank=True, default="")
+    """Where they go; empty: where they were."""
+    per_minute = models.PositiveIntegerField(null=True, blank=True)
+    redriven = models.PositiveIntegerField(default=0)
+    refused = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = _("redrive")
+        verbose_name_plural = _("redrives")
+
+    def __str__(self) -> str:
+        return f"#{self.pk} ({self.state})"
+
+
+class DeadLetter(models.Model):
+    """A task that will not run again by itself, and why."""
+
+    class Resolution(models.TextChoices):
+        """What became of it."""
+
+        OPEN = "open", _("open")
+        REDRIVEN = "redriven", _("redriven")
+        DISCARDED = "discarded", _("discarded")
+
+    task_id = models.UUIDField(db_index=True)
+    task_type = models.CharField(max_length=60)
+    provider = models.SlugField(max_length=40, db_index=False)
+    model = models.CharField(max_length=120)
+    lane = models.CharField(max_length=10, choices=Lane.choices, default=Lane.DEFAULT)
+    owner_key = models.CharField(max_length=64)
+    reason = models.CharField(max_length=40)
+    """Why it stopped: `tries_used_up`, `not_retryable`, `deadline`, `crashed`, `operator`, ..."""
+    error_class = models.CharField(max_length=60)
+    """Error code of the last attempt."""
+    message = models.TextField(blank=True, default="")
+    fingerprint = models.CharField(max_length=40)
+    """Digest of the error class and the message without its numbers and ids: equal mishaps group."""
+    attempts = models.PositiveIntegerField(default=0)
+    payload_place = models.CharField(max_length=200)
+    """Where the input stands: table and primary key."""
+    resolution = models.CharField(max_length=10, choices=Resolution.choices, default=Resolution.OPEN)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    redrive = models.ForeignKey(Redrive, null=True, blank=True, on_delete=models.SET_NULL, related_name="dead_letters")
+    created_at = models.DateTimeField()
+
+    objects = DeadLetterManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=("task_id",), condition=Q(resolution="open"), name="dead_letter_one_open_per_task"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=("provider", "error_class", "fingerprint", "-id"),
+                condition=Q(resolution="open"),
+                name="dead_letter_group",
+            ),
+        ]
+        ordering = ("-id",)
+        verbose_name = _("dead letter")
+        verbose_name_plural = _("dead letters")
+
+    def __str__(self) -> str:
+        return f"{self.task_id}: {self.error_class}"
