@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from ai_tasks.access.models import ApiKey, IdempotencyRecord, WebSocketTicket
 from ai_tasks.accounts.fields import UsdField
 from ai_tasks.accounts.models import Attempt, Budget, BudgetPeriod, Hold, LedgerEntry
+from ai_tasks.chunks import Piece, unfold
 from ai_tasks.ids import uuid7
 from ai_tasks.managers import AIGenerationTaskManager, ChunkManager, WorkerProcessManager
 from ai_tasks.states import ACTIVE, ChunkKind, TaskStatus
@@ -151,6 +152,10 @@ class Chunk(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task_id}#{self.seq}"
+
+    def unfold(self) -> list[Piece]:
+        """Return the pieces of this row, in order."""
+        return unfold(self.seq, self.epoch, self.kind, self.data, self.parts)
 
 
 class FinishHook(models.Model):

@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from ai_tasks.ids import uuid7
-from chat.managers import ChatSessionManager
+from chat.managers import ChatMessageQuerySet, ChatSessionManager
 from chat.states import MessageRole, MessageState, SessionState
 
 
@@ -73,6 +73,8 @@ class ChatMessage(models.Model):
     answered_by = models.CharField(max_length=160, blank=True, default="")
     """`provider/model` that wrote it."""
     created_at = models.DateTimeField()
+
+    objects = ChatMessageQuerySet.as_manager()
 
     class Meta:
         constraints = [

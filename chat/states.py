@@ -22,6 +22,11 @@ SESSION_MOVES: dict[SessionState, set[SessionState]] = {
 }
 
 
+def states_before(state: SessionState) -> list[SessionState]:
+    """Return the states from which a session may move to this one."""
+    return [before for before, moves in SESSION_MOVES.items() if state in moves]
+
+
 class MessageRole(models.TextChoices):
     """Who speaks."""
 

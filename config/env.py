@@ -86,7 +86,7 @@ def services(folder: Path) -> Services:
     and Redis for the channel layer.
     """
     database_url, redis_url = text("DATABASE_URL"), text("REDIS_URL")
-    broker_url = text("CELERY_BROKER_URL") or redis_url or "memory://"
+    broker_url = text("CELERY_BROKER_URL") or redis_url or "memory://localhost/"
     broker = BROKERS.get(urlsplit(broker_url).scheme)
     if broker is None:
         raise ImproperlyConfigured("CELERY_BROKER_URL must start with redis://, rediss://, amqp:// or amqps://.")

@@ -1,7 +1,10 @@
 """The app providers."""
 
 from django.apps import AppConfig
+from django.core import checks
 from django.utils.translation import gettext_lazy as _
+
+from providers.checks import check_providers
 
 
 class ProvidersConfig(AppConfig):
@@ -9,3 +12,7 @@ class ProvidersConfig(AppConfig):
 
     name = "providers"
     verbose_name = _("AI providers")
+
+    def ready(self) -> None:
+        """Register the checks of the settings."""
+        checks.register(check_providers, "providers")

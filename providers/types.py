@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -174,3 +175,27 @@ class Quote:
     cache_write_usd: Decimal
     output_usd: Decimal
     reasoning_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Whether calls may go to a provider now."""
+
+    reason: str = ""
+    """Empty (they may), `circuit_open` or `provider_retry_after`."""
+    until: datetime | None = None
+    """When it may be worth asking again; None: nobody knows."""
+    probe: bool = False
+    """The circuit wants to be tried: exactly one call may go, after `take_probe`."""
+
+
+OPEN_GATE = Gate()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """One entry of a model picker."""
+
+    id: str
+    """What a caller names: a route's alias, or `provider/model`."""
+    label: str

@@ -1,5 +1,7 @@
 """The queue's rows. References to tasks and providers are ids and names, never foreign keys."""
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -33,6 +35,20 @@ class TaskQueue(models.Model):
 
     def __str__(self) -> str:
         return f"{self.provider}.{self.lane}"
+
+    def is_paused(self, now: datetime) -> bool:
+        """Is nothing admitted or started at that time?"""
+        return self.paused_at is not None and (self.paused_until is None or now < self.paused_until)
+
+    @staticmethod
+    def entry_model() -> type["QueueEntry"]:
+        """The rows that the repository moves."""
+        return QueueEntry
+
+    @staticmethod
+    def dead_letter_model() -> type["DeadLetter"]:
+        """The rows of the dead-letter queue."""
+        return DeadLetter
 
 
 class PriorityClass(models.Model):
@@ -87,8 +103,9 @@ class QueueEntry(models.Model):
     priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.NORMAL)
     fair_tag = models.FloatField(default=0.0)
     """Place among the class; only reorder_by_priority and weight edits rewrite it."""
-    estimate_tokens = models.PositiveIntegerField(default=0)
-    """Tokens reserved for it: estimated input plus its output cap."""
+    estimate_input_tokens = models.PositiveIntegerField(default=0)
+    max_output_tokens = models.PositiveIntegerField(default=0)
+    """Its output cap; with the estimated input this is what it reserves of a token limit."""
     state = models.CharField(max_length=10, choices=EntryState.choices, default=EntryState.WAITING)
     parked_reason = models.CharField(max_length=20, choices=ParkedReason.choices, blank=True, default="")
     parked_key = models.CharField(max_length=200, blank=True, default="")
@@ -141,7 +158,7 @@ class QueueEntry(models.Model):
                 condition=Q(state=EntryState.WAITING),
                 name="entry_pick",
             ),
-            models.Index(fields=("parked_until",), condition=Q(state=EntryState.PARKED), name="entry_parked_due"),
+            models.Index(fields=("provider", "parked_until"), condition=Q(state=EntryState.PARKED), name="entry_parked_due"),
             models.Index(
                 fields=("parked_reason", "parked_key"), condition=Q(state=EntryState.PARKED), name="entry_parked_key"
             ),
@@ -158,6 +175,11 @@ class QueueEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task_id} ({self.state})"
+
+    @property
+    def estimate_tokens(self) -> int:
+        """What it reserves of a token limit."""
+        return self.estimate_input_tokens + self.max_output_tokens
 
 
 class Redrive(models.Model):

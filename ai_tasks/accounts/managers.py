@@ -1,3 +1,58 @@
+"""Reads over attempts: the rate windows and the circuit's evidence."""
+
 from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
 from django.db import models
-class AttemptManager(models.Manager["Attempt"]): ...
+from django.db.models import Case, Count, F, Min, QuerySet, Sum, When
+from django.db.models.functions import Coalesce
+
+if TYPE_CHECKING:
+    from ai_tasks.accounts.models import Attempt
+
+BUCKETS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+
+
+class WindowUse(NamedTuple):
+    """What one model of a provider used of a rate window."""
+
+    model: str
+    requests: int
+    tokens: int
+    oldest: datetime
+
+
+class AttemptQuerySet(QuerySet["Attempt"]):
+    """Adjectives of attempts."""
+
+    def of_lease(self, task_id: object, epoch: int) -> AttemptQuerySet:
+        """The one of this task and epoch."""
+        return self.filter(task_id=task_id, epoch=epoch)
+
+    def started_since(self, provider: str, since: datetime) -> AttemptQuerySet:
+        """At this provider, started later than that."""
+        return self.filter(provider=provider, started_at__gt=since)
+
+    def finished(self, provider: str) -> AttemptQuerySet:
+        """At this provider, with a known end, newest first."""
+        return self.filter(provider=provider, finished_at__isnull=False).order_by("-finished_at")
+
+
+class AttemptManager(models.Manager.from_queryset(AttemptQuerySet)):  # type: ignore[misc]
+    """Attempts."""
+
+    def window_use(self, provider: str, since: datetime) -> list[WindowUse]:
+        """Return requests and tokens per model since then; tokens count as the larger of reserved and used."""
+        used = sum((Coalesce(F(name), 0) for name in BUCKETS[1:]), start=Coalesce(F(BUCKETS[0]), 0))
+        tokens = Case(When(reserved_tokens__gt=used, then=F("reserved_tokens")), default=used)
+        rows = self.started_since(provider, since).values("model")
+        rows = rows.annotate(requests=Count("id"), tokens=Sum(tokens), oldest=Min("started_at"))
+        return [WindowUse(**row) for row in rows]
+
+    def failed_in_a_row(self, provider: str, enough: int) -> int:
+        """Count the newest finished attempts that trip the circuit, up to the first that does not."""
+        newest: Sequence[bool] = self.finished(provider).values_list("trips_circuit", flat=True)[:enough]
+        return next((place for place, trips in enumerate(newest) if not trips), len(newest))

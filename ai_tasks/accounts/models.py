@@ -81,6 +81,8 @@ class Attempt(UsageBuckets):
     error_message = models.TextField(blank=True, default="")
     trips_circuit = models.BooleanField(default=False)
     """Did its error count against the provider's circuit?"""
+    is_probe = models.BooleanField(default=False)
+    """Is it the one call by which a half-open circuit is tried?"""
     provider_request_id = models.CharField(max_length=200, blank=True, default="")
 
     objects = AttemptManager()

@@ -1,0 +1,68 @@
+"""Monthly limits on money: read at submission, held at admission, settled with the charge."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from django.db.models import F, Q
+
+from ai_tasks.accounts.fields import usd
+from ai_tasks.accounts.models import Attempt, Budget, BudgetPeriod, Hold
+
+ZERO = Decimal(0)
+
+
+def applicable(*, owner_id: int | str, provider: str, task_type: str) -> list[Budget]:
+    """Return the enabled budgets that bound such a call, in the order of their ids (the lock order)."""
+    scopes = (
+        Q(scope=Budget.Scope.GLOBAL)
+        | Q(scope=Budget.Scope.PROVIDER, scope_key=provider)
+        | Q(scope=Budget.Scope.USER, scope_key=str(owner_id))
+        | Q(scope=Budget.Scope.TASK_TYPE, scope_key=task_type)
+    )
+    return list(Budget.objects.filter(scopes, is_enabled=True).order_by("id"))
+
+
+def current_period(budget: Budget, now: datetime) -> BudgetPeriod:
+    """Return the month of the budget that `now` falls in, by its time zone; make it when it is new."""
+    zone = ZoneInfo(budget.time_zone)
+    local = now.astimezone(zone)
+    next_year, next_month = (local.year + 1, 1) if local.month == 12 else (local.year, local.month + 1)
+    ends_at = datetime(next_year, next_month, 1, tzinfo=zone).astimezone(UTC)
+    period, _ = BudgetPeriod.objects.get_or_create(
+        budget=budget, period=f"{local:%Y-%m}", defaults={"limit_usd": budget.limit_usd, "ends_at": ends_at}
+    )
+    return period
+
+
+def exhausted(budgets: Iterable[Budget], amount: Decimal, now: datetime) -> BudgetPeriod | None:
+    """Return the first period without room for the amount, or None. A read: `hold` is what counts."""
+    periods = (current_period(budget, now) for budget in budgets)
+    return next((each for each in periods if each.spent_usd + each.held_usd + amount > each.limit_usd), None)
+
+
+def hold(periods: list[BudgetPeriod], amount: Decimal) -> bool:
+    """Reserve the amount in all these periods or in none: one conditional UPDATE, to be undone by its transaction."""
+    if not periods or amount == ZERO:
+        return True
+    wanted = BudgetPeriod.objects.filter(pk__in=[period.pk for period in periods])
+    fitting = wanted.filter(limit_usd__gte=F("spent_usd") + F("held_usd") + usd(amount))
+    held: int = fitting.update(held_usd=F("held_usd") + usd(amount))
+    return held == len(periods)
+
+
+def record_holds(attempt: Attempt, periods: list[BudgetPeriod], amount: Decimal) -> None:
+    """Write which periods hold how much for the attempt."""
+    if amount > ZERO:
+        Hold.objects.bulk_create([Hold(attempt=attempt, period=period, amount_usd=amount) for period in periods])
+
+
+def settle(attempt: Attempt, cost: Decimal, now: datetime) -> None:
+    """Turn the attempt's holds into spending of `cost` in the periods that held them; once."""
+    holds = list(Hold.objects.filter(attempt=attempt, settled_at=None).select_for_update().order_by("period_id"))
+    for each in holds:
+        BudgetPeriod.objects.filter(pk=each.period_id).update(
+            held_usd=F("held_usd") - usd(each.amount_usd), spent_usd=F("spent_usd") + usd(cost)
+        )
+    Hold.objects.filter(pk__in=[each.pk for each in holds]).update(settled_at=now)

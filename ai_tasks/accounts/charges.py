@@ -1,0 +1,90 @@
+"""The ledger: exactly one charge per started attempt."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from django.db.models import Count, Q, Sum
+
+from ai_tasks.accounts import budgets
+from ai_tasks.accounts.fields import UsdField, to_quantum
+from ai_tasks.accounts.models import Attempt, LedgerEntry
+from providers import gateway
+from providers.types import Candidate, Usage
+
+ZERO = Decimal(0)
+
+
+class Payer(Protocol):
+    """What a charge needs to know of the task."""
+
+    pk: object
+    owner_id: int
+    type: str
+
+
+def buckets(usage: Usage) -> dict[str, int | str]:
+    """Return the usage as the columns of attempts and ledger entries."""
+    return {
+        "input_tokens": usage.input_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "output_tokens": usage.output_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "usage_source": usage.source.value,
+    }
+
+
+def public_usage(usage: Usage) -> dict[str, int | str]:
+    """Return the usage as clients see it: cached within input, reasoning within output."""
+    return {
+        "input_tokens": usage.total_input,
+        "cached_input_tokens": usage.cache_read_tokens,
+        "output_tokens": usage.total_output,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "total_tokens": usage.total,
+        "source": usage.source.value,
+    }
+
+
+def price(attempt: Attempt, usage: Usage) -> Decimal | None:
+    """Return the cost of this usage at the price in force when the attempt started; None: unpriced."""
+    if usage.total == 0:
+        return ZERO
+    at = attempt.started_at or attempt.admitted_at
+    cost = gateway.cost_usd(Candidate(attempt.provider, attempt.model), usage, at)
+    return None if cost is None else to_quantum(cost)
+
+
+def charge(attempt: Attempt, task: Payer, usage: Usage, *, reason: str = "", now: datetime) -> bool:
+    """
+    Write the attempt's charge and settle its holds; False when it was charged already.
+
+    Part of the caller's transaction. `reason` says why it is an estimate.
+    """
+    cost = price(attempt, usage)
+    fields = {
+        "task_id": task.pk,
+        "owner_id": task.owner_id,
+        "task_type": task.type,
+        "provider": attempt.provider,
+        "model": attempt.model,
+        "amount_usd": cost,
+        "reason": reason,
+        "created_at": now,
+        **buckets(usage),
+    }
+    _, made = LedgerEntry.objects.get_or_create(attempt=attempt, kind=LedgerEntry.Kind.CHARGE, defaults=fields)
+    if made:
+        budgets.settle(attempt, cost or ZERO, now)
+    return made
+
+
+def total_usd(task_id: object) -> Decimal | None:
+    """Return what a task cost so far, corrections included; None when any of it has no price, or nothing is charged."""
+    rows = LedgerEntry.objects.filter(task_id=task_id)
+    found = rows.aggregate(
+        total=Sum("amount_usd", output_field=UsdField()),
+        unpriced=Count("id", filter=Q(amount_usd=None)),
+    )
+    return None if found["unpriced"] else found["total"]

@@ -1,0 +1,98 @@
+"""Who is calling, and what they may: API keys and sessions, scopes and operators."""
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from drf_spectacular.authentication import SessionScheme
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework import authentication
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from ai_tasks import clock
+from ai_tasks.access import keys
+from ai_tasks.access.models import ApiKey
+from ai_tasks.api.problems import refuse
+from queueing.states import Priority
+
+
+class ApiKeyAuthentication(authentication.BaseAuthentication):
+    """`Authorization: Bearer tsk_...`"""
+
+    def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
+        """Return the key's owner and the key; None: no bearer credential was given."""
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        key = keys.authenticate(text.strip(), clock.now())
+        if key is None:
+            raise AuthenticationFailed("The API key is unknown, expired or revoked.")
+        return key.owner, key
+
+    def authenticate_header(self, request: Request) -> str:
+        """Return what a 401 asks for."""
+        return "Bearer"
+
+
+class SessionAuthentication(authentication.SessionAuthentication):
+    """The browser's session; unsafe methods need the CSRF token."""
+
+    def enforce_csrf(self, request: Request) -> None:
+        """Refuse unsafe requests without a valid token."""
+        try:
+            super().enforce_csrf(request)
+        except PermissionDenied as error:
+            raise refuse("csrf_failed", str(error.detail)) from error
+
+
+class HasScope(IsAuthenticated):
+    """The caller is known and, if by a key, the key has the view's `scope`."""
+
+    message = "The API key does not have the scope for this."
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """May the caller use this view at all?"""
+        if not super().has_permission(request, view):
+            return False
+        wanted = getattr(view, "scope", None)
+        return wanted is None or wanted in scopes_of(request)
+
+
+class IsOperator(BasePermission):
+    """The caller is staff."""
+
+    message = "Only operators may see this."
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """Is the user one of the staff?"""
+        return bool(request.user.is_staff)
+
+
+def scopes_of(request: Request) -> tuple[str, ...]:
+    """Return what the caller's credential is good for; a session is for everything."""
+    return tuple(request.auth.scopes) if isinstance(request.auth, ApiKey) else keys.SCOPES
+
+
+def priority_ceiling_of(request: Request) -> Priority:
+    """Return the most urgent priority the caller may ask for."""
+    return Priority(request.auth.priority_ceiling) if isinstance(request.auth, ApiKey) else Priority.HIGH
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the API's description names the keys."""
+
+    target_class = ApiKeyAuthentication
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """Return the OpenAPI security scheme."""
+        return {"type": "http", "scheme": "bearer", "description": "An API key, made by `manage.py createapikey USER`."}
+
+
+class BrowserSessionScheme(SessionScheme):  # type: ignore[no-untyped-call]
+    """How the API's description names the session."""
+
+    target_class = SessionAuthentication
+    name = "session"

@@ -1,0 +1,76 @@
+"""An ASGI wrapper that bounds request bodies before Django reads, and spools, all of them."""
+
+import json
+from typing import Any
+
+from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
+
+from ai_tasks.api.middleware import request_id_from
+from ai_tasks.api.parsers import too_large
+from ai_tasks.api.problems import CONTENT_TYPE
+
+
+class BoundedBodies:
+    """
+    Refuses bodies over the bound with 413, and gives those without a Content-Length one.
+
+    A body of declared length is refused unread. One of unknown length (chunked) is read up to the bound and handed on with
+    its length, which Django and REST framework take for "no body" otherwise.
+    """
+
+    def __init__(self, application: ASGI3Application, bound: int) -> None:
+        self.application = application
+        self.bound = bound
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.application(scope, receive, send)
+            return
+        declared = _header(scope, b"content-length")
+        if declared is None:
+            await self._serve_unknown_length(scope, receive, send)
+        elif declared.isdigit() and int(declared[:20]) > self.bound:
+            await self._refuse(scope, send)
+        else:
+            await self.application(scope, receive, send)
+
+    async def _serve_unknown_length(
+        self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        body = bytearray()
+        message: Any = {"more_body": True}
+        while message.get("more_body"):
+            message = await receive()
+            if message.get("type") == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            if len(body) > self.bound:
+                await self._refuse(scope, send)
+                return
+        waiting: list[Any] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+        async def replay() -> Any:
+            return waiting.pop() if waiting else await receive()
+
+        headers = [*scope["headers"], *([(b"content-length", str(len(body)).encode())] if body else [])]
+        await self.application({**scope, "headers": headers}, replay, send)  # type: ignore[typeddict-item]
+
+    async def _refuse(self, scope: HTTPScope, send: ASGISendCallable) -> None:
+        given = _header(scope, b"x-request-id")
+        request_id = request_id_from(given.decode("latin-1") if given else None)
+        document = too_large(self.bound).problem.document(request_id)
+        body = json.dumps(document).encode()
+        headers = [
+            (b"content-type", CONTENT_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"x-request-id", request_id.encode()),
+            (b"connection", b"close"),
+        ]
+        start: Any = {"type": "http.response.start", "status": document["status"], "headers": headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _header(scope: HTTPScope, name: bytes) -> bytes | None:
+    return next((value for key, value in scope["headers"] if key.lower() == name), None)

@@ -1,0 +1,160 @@
+"""The shapes of answers, for the API's description. ai_tasks.representation makes them."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema_field
+from rest_framework import serializers
+
+from ai_tasks.states import TaskStatus
+from queueing.states import Lane, Priority
+
+Document = serializers.Serializer[Any]
+
+
+class ProblemMistake(Document):
+    """One thing wrong with a request."""
+
+    pointer = serializers.CharField(help_text="JSON pointer into the body; of a query parameter `?name`.")
+    detail = serializers.CharField()
+
+
+class ProblemDocument(Document):
+    """An error, after RFC 9457."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    errors = ProblemMistake(many=True)
+    request_id = serializers.CharField()
+    retryable = serializers.BooleanField()
+
+
+class TaskError(Document):
+    """Why a task failed."""
+
+    code = serializers.CharField()
+    message = serializers.CharField()
+    retryable = serializers.BooleanField()
+
+
+class TaskUsage(Document):
+    """Tokens: cached within input, reasoning within output."""
+
+    input_tokens = serializers.IntegerField()
+    cached_input_tokens = serializers.IntegerField()
+    output_tokens = serializers.IntegerField()
+    reasoning_tokens = serializers.IntegerField()
+    total_tokens = serializers.IntegerField()
+    source = serializers.ChoiceField(choices=["provider", "counted", "estimated"])
+
+
+class TaskWaiting(Document):
+    """Why a pending task waits."""
+
+    reason = serializers.CharField()
+    until = serializers.DateTimeField(allow_null=True)
+    position = serializers.IntegerField(allow_null=True)
+    expected_start = serializers.DateTimeField(allow_null=True)
+
+
+@extend_schema_field({"type": "object", "additionalProperties": {}})
+class AnyObject(serializers.JSONField):
+    """An object whose members its task type decides."""
+
+
+class TaskDocument(Document):
+    """A task."""
+
+    id = serializers.UUIDField()
+    object = serializers.ChoiceField(choices=["task"])
+    type = serializers.CharField()
+    status = serializers.ChoiceField(choices=TaskStatus.values)
+    priority = serializers.ChoiceField(choices=[priority.word for priority in Priority])
+    lane = serializers.ChoiceField(choices=Lane.values)
+    model = serializers.CharField()
+    provider = serializers.CharField()
+    input = AnyObject()
+    output = AnyObject(allow_null=True)
+    error = TaskError(allow_null=True)
+    usage = TaskUsage(allow_null=True)
+    cost_usd = serializers.CharField(allow_null=True, help_text="A decimal string; null: nothing yet, or unpriced.")
+    attempts = serializers.ListField(child=AnyObject())
+    waiting = TaskWaiting(allow_null=True)
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class ListDocument(Document):
+    """What every list has."""
+
+    object = serializers.ChoiceField(choices=["list"])
+    has_more = serializers.BooleanField()
+    next = serializers.CharField(allow_null=True, help_text="Give it as `cursor` for what follows.")
+
+
+class TaskList(ListDocument):
+    """A page of tasks, newest first."""
+
+    data = TaskDocument(many=True)
+
+
+class TicketDocument(Document):
+    """A right to open one WebSocket."""
+
+    object = serializers.ChoiceField(choices=["ws_ticket"])
+    ticket = serializers.CharField()
+    expires_at = serializers.DateTimeField()
+
+
+class LimitDocument(Document):
+    """Bounds of a provider, or of one of its models; null is unlimited."""
+
+    model = serializers.CharField(help_text="Empty: the provider as a whole.")
+    max_concurrency = serializers.IntegerField(allow_null=True)
+    requests_per_minute = serializers.IntegerField(allow_null=True)
+    tokens_per_minute = serializers.IntegerField(allow_null=True)
+
+
+class ProviderDocument(Document):
+    """A provider's state and limits."""
+
+    object = serializers.ChoiceField(choices=["provider"])
+    id = serializers.CharField()
+    state = serializers.ChoiceField(choices=["available", "circuit_open", "provider_retry_after"])
+    until = serializers.DateTimeField(allow_null=True)
+    limits = LimitDocument(many=True)
+
+
+class ProviderList(ListDocument):
+    """All providers."""
+
+    data = ProviderDocument(many=True)
+
+
+class QueueDocument(Document):
+    """A provider's queue."""
+
+    object = serializers.ChoiceField(choices=["queue"])
+    provider = serializers.CharField()
+    is_paused = serializers.BooleanField()
+    waiting = serializers.IntegerField()
+    parked = serializers.DictField(child=serializers.IntegerField(), help_text="By reason.")
+    queued = serializers.IntegerField()
+    running = serializers.IntegerField()
+    dead = serializers.IntegerField()
+    oldest_wait_seconds = serializers.FloatField()
+
+
+class QueueList(ListDocument):
+    """The queues of all providers."""
+
+    data = QueueDocument(many=True)
+
+
+def problem_answers(*statuses: int) -> dict[Any, OpenApiResponse]:
+    """Return the description of problem documents under these statuses."""
+    answer = OpenApiResponse(ProblemDocument)
+    return {(status, "application/problem+json"): answer for status in (401, 403, *statuses)}

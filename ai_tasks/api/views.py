@@ -1,0 +1,230 @@
+"""Tasks over HTTP: each view checks, makes one domain call, and shows the task."""
+
+import re
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from ai_tasks import clock, submission
+from ai_tasks.access import idempotency, tickets
+from ai_tasks.access.idempotency import InFlight, Mismatch
+from ai_tasks.api import documents, filters
+from ai_tasks.api.authentication import HasScope, priority_ceiling_of, scopes_of
+from ai_tasks.api.pagination import page
+from ai_tasks.api.problems import refuse
+from ai_tasks.api.serializers import TaskCreate
+from ai_tasks.errors import InvalidInput, Mistake
+from ai_tasks.models import AIGenerationTask
+from ai_tasks.representation import moment, task_json, tasks_json
+
+MAX_WAIT_SECONDS = 60
+MAX_SEQ = 2**31 - 1
+TASK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 200},
+    OpenApiParameter.HEADER,
+    description="Sent again with the same body it gives the same task, for a day.",
+)
+WAIT = OpenApiParameter(
+    "wait",
+    {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS},
+    description="Answer when the task has ended, or after so many seconds.",
+)
+AFTER = {"type": "integer", "minimum": 0, "maximum": MAX_SEQ}
+
+
+class TaskView(APIView):
+    """A view for whoever may use tasks."""
+
+    permission_classes = [HasScope]
+    scope = "tasks"
+
+    def task(self, request: Request, task_id: str) -> AIGenerationTask:
+        """Return the caller's task; anybody else's is as missing as one that never was."""
+        found = find_own(request.user.pk, task_id)
+        if found is None:
+            raise refuse("not_found", "There is no such task.")
+        return found
+
+
+def find_own(user_id: int, task_id: str) -> AIGenerationTask | None:
+    """Return the user's task of that id, or None."""
+    if not TASK_ID.fullmatch(task_id):
+        return None
+    task: AIGenerationTask | None = AIGenerationTask.objects.find_by_id(UUID(task_id))
+    return task if task is not None and task.owner_id == user_id else None
+
+
+class TaskCollection(TaskView):
+    """`/tasks`; ai_tasks.api.streams waits where `?wait=` asks for it."""
+
+    @extend_schema(
+        operation_id="listTasks",
+        summary="List tasks",
+        parameters=filters.PARAMETERS,
+        responses={200: documents.TaskList, **documents.problem_answers(422)},
+    )
+    def get(self, request: Request) -> Response:
+        """Return the caller's tasks, newest first."""
+        tasks = filters.narrowed(AIGenerationTask.objects.find_by_user(request.user), request.query_params)
+        return Response(page(tasks, request.query_params, tasks_json))
+
+    @extend_schema(
+        operation_id="createTask",
+        summary="Create a task",
+        parameters=[IDEMPOTENCY_KEY, WAIT],
+        request=TaskCreate,
+        responses={202: documents.TaskDocument, **documents.problem_answers(400, 402, 409, 413, 415, 422, 429)},
+    )
+    def post(self, request: Request) -> Response:
+        """Accept a task: from here on it ends, whatever happens."""
+        wait_seconds(request.query_params.get("wait", "0"))
+        key = _idempotency_key(request)
+        wish = TaskCreate(data=request.data)
+        wish.is_valid(raise_exception=True)
+        task_request = wish.to_request(priority_ceiling_of(request))
+        task, is_replayed = _create(request.user, task_request, key, request.data)
+        headers = {"Location": reverse("api:task", kwargs={"task_id": str(task.pk)})}
+        if is_replayed:
+            headers["Idempotency-Replayed"] = "true"
+        return Response(task_json(task), 202, headers=headers)
+
+
+def wait_seconds(text: str) -> int:
+    """Return how long the caller wants to wait; more than a minute is a minute."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 6):
+        raise InvalidInput("wait must be a number of seconds.", errors=(Mistake("?wait", "not a whole number"),))
+    return min(int(text), MAX_WAIT_SECONDS)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not idempotency.KEY.fullmatch(key):
+        mistake = Mistake("Idempotency-Key", "not 1 to 200 printable ASCII characters")
+        raise InvalidInput("The Idempotency-Key cannot be used.", errors=(mistake,))
+    return key
+
+
+@transaction.atomic
+def _create(
+    owner: User, task_request: submission.TaskRequest, key: str | None, body: Any
+) -> tuple[AIGenerationTask, bool]:
+    """Submit the task, once per idempotency key; return it and whether it was there already."""
+    now = clock.now()
+    if key is None:
+        return submission.submit(owner, task_request, is_public=True, now=now), False
+    digest = idempotency.digest_of(body)
+    try:
+        record, is_new = idempotency.claim(owner_id=owner.pk, key=key, call="POST /tasks", digest=digest, now=now)
+    except Mismatch as error:
+        raise refuse("idempotency_mismatch", "This Idempotency-Key was used for another request.") from error
+    except InFlight as error:
+        raise refuse("idempotency_in_flight", "The first request with this key has not ended yet.") from error
+    if is_new:
+        task = submission.submit(owner, task_request, is_public=True, now=now)
+        type(record).objects.filter(pk=record.pk).update(object_id=task.pk)
+        return task, False
+    earlier = find_own(owner.pk, str(record.object_id))
+    if earlier is None:
+        raise refuse("not_found", "The task of this Idempotency-Key is deleted.")
+    return earlier, True
+
+
+class TaskDetail(TaskView):
+    """`/tasks/{id}`"""
+
+    @extend_schema(
+        operation_id="getTask",
+        summary="Get a task",
+        responses={200: documents.TaskDocument, **documents.problem_answers(404)},
+    )
+    def get(self, request: Request, task_id: str) -> Response:
+        """Return the task."""
+        return Response(task_json(self.task(request, task_id)))
+
+
+class TaskCancel(TaskView):
+    """`/tasks/{id}/cancel`"""
+
+    @extend_schema(
+        operation_id="cancelTask",
+        summary="Cancel a task",
+        request=None,
+        responses={200: documents.TaskDocument, **documents.problem_answers(404)},
+    )
+    def post(self, request: Request, task_id: str) -> Response:
+        """Cancel the task; one that ended stays as it is, one that runs is asked to stop."""
+        return Response(task_json(submission.cancel(self.task(request, task_id))))
+
+
+class TaskRetry(TaskView):
+    """`/tasks/{id}/retry`"""
+
+    @extend_schema(
+        operation_id="retryTask",
+        summary="Try a failed task again",
+        request=None,
+        responses={200: documents.TaskDocument, **documents.problem_answers(404, 409, 429)},
+    )
+    def post(self, request: Request, task_id: str) -> Response:
+        """Make a failed or timed-out task pending again; a live one stays as it is."""
+        return Response(task_json(submission.retry(self.task(request, task_id))))
+
+
+class TaskEvents(TaskView):
+    """`/tasks/{id}/events`: what ai_tasks.api.streams asks before it begins to stream."""
+
+    @extend_schema(
+        operation_id="followTask",
+        summary="Follow a task as server-sent events",
+        parameters=[
+            OpenApiParameter("after", AFTER, description="Resume after this seq."),
+            OpenApiParameter("Last-Event-ID", AFTER, OpenApiParameter.HEADER, description="The same; it goes first."),
+        ],
+        responses={
+            (200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR),
+            **documents.problem_answers(404, 422),
+        },
+    )
+    def get(self, request: Request, task_id: str) -> Response:
+        """Return where the stream begins: events `task.updated`, `task.delta` and `task.reset` to the terminal one."""
+        task = self.task(request, task_id)
+        return Response({"task_id": task.pk, "after": _after(request)})
+
+
+def _after(request: Request) -> int:
+    header = request.headers.get("Last-Event-ID")
+    text = request.query_params.get("after", "0") if header is None else header
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= MAX_SEQ):
+        place = "?after" if header is None else "Last-Event-ID"
+        raise InvalidInput("That is no seq.", errors=(Mistake(place, "not a whole number"),))
+    return int(text)
+
+
+class TicketCollection(APIView):
+    """`/ws-tickets`"""
+
+    permission_classes = [HasScope]
+
+    @extend_schema(
+        operation_id="createWebSocketTicket",
+        summary="Get a ticket for one WebSocket",
+        request=None,
+        responses={201: documents.TicketDocument, **documents.problem_answers()},
+    )
+    def post(self, request: Request) -> Response:
+        """Return a ticket with the caller's scopes, good once within 30 seconds, for `?ticket=`."""
+        now = clock.now()
+        ticket = tickets.issue(request.user, now, scopes=scopes_of(request))
+        body = {"object": "ws_ticket", "ticket": ticket, "expires_at": moment(now + tickets.LIFETIME)}
+        return Response(body, 201, headers={"Cache-Control": "no-store"})

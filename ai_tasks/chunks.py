@@ -1,0 +1,60 @@
+"""Streamed output as rows: written under the fence, folded into one row when the task ends."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from ai_tasks.states import ChunkKind
+
+
+class Piece(NamedTuple):
+    """One chunk's content."""
+
+    seq: int
+    epoch: int
+    kind: str
+    data: str
+
+
+def write(task: Any, pieces: Iterable[Piece]) -> None:
+    """Insert the pieces as rows of their own."""
+    model = task.chunks.model
+    model.objects.bulk_create([model(task_id=task.pk, **piece._asdict()) for piece in pieces])
+
+
+def fold(task: Any) -> None:
+    """Put all chunks of an ended task into one row: their text joined, and the place of each in it."""
+    model = task.chunks.model
+    pieces = [Piece(*each) for each in model.objects.after(task.pk, 0)]
+    if not pieces:
+        return
+    task.chunks.all().delete()
+    model.objects.create(
+        task_id=task.pk,
+        seq=pieces[-1].seq,
+        epoch=pieces[-1].epoch,
+        kind=pieces[-1].kind,
+        data="".join(piece.data for piece in pieces),
+        parts=[[piece.seq, piece.epoch, piece.kind, len(piece.data)] for piece in pieces],
+    )
+
+
+def unfold(seq: int, epoch: int, kind: str, data: str, parts: list[list[Any]] | None) -> list[Piece]:
+    """Return the pieces of a row, folded or not."""
+    if parts is None:
+        return [Piece(seq, epoch, kind, data)]
+    found, start = [], 0
+    for part_seq, part_epoch, part_kind, length in parts:
+        found.append(Piece(part_seq, part_epoch, part_kind, data[start : start + length]))
+        start += length
+    return found
+
+
+def current(task: Any) -> list[Piece]:
+    """Return the visible pieces after the last reset: what the task's text is now."""
+    found: list[Piece] = []
+    for piece in task.chunks.model.objects.after(task.pk, 0):
+        if piece.kind == ChunkKind.RESET:
+            found = []
+        elif piece.kind == ChunkKind.TEXT:
+            found.append(piece)
+    return found

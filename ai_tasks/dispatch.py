@@ -1,0 +1,166 @@
+"""Stations 2 and 3: one thread a process that admits what has room and hands it to Celery."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from celery import current_app
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+
+from ai_tasks import admission, clock, process
+from ai_tasks.admission import Dispatch
+from ai_tasks.capacity import celery_queue
+from ai_tasks.doorbell import Doorbell, doorbell
+from ai_tasks.models import AIGenerationTask, WorkerProcess
+from providers import routing
+
+logger = logging.getLogger(__name__)
+
+RUN_TASK = "ai_tasks.run_task"
+IDLE_SECONDS = 60.0
+"""How long the thread sleeps when nothing is known to come; beat rings well before."""
+AGAIN_SECONDS = 0.05
+"""When to look again after the provider's lock was busy."""
+
+
+class PublishBreaker:
+    """Stops publishing for a while after three failures: a broker that is away must not hold every round up."""
+
+    FAILURES = 3
+    PAUSE_SECONDS = 2.0
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._closed_until = 0.0
+
+    def is_open(self) -> bool:
+        """Is the broker being left alone?"""
+        return time.monotonic() < self._closed_until
+
+    def note(self, *, is_sent: bool) -> None:
+        """Count an outcome."""
+        self._failures = 0 if is_sent else self._failures + 1
+        if self._failures >= self.FAILURES:
+            self._closed_until = time.monotonic() + self.PAUSE_SECONDS
+
+
+breaker = PublishBreaker()
+
+
+def send(dispatch: Dispatch) -> bool:
+    """
+    Hand one entry to Celery within about two seconds; False when the broker did not take it.
+
+    What was not sent stays `queued`; the sweep sends the same dispatch id again.
+    """
+    if breaker.is_open():
+        return False
+    try:
+        current_app.send_task(
+            RUN_TASK,
+            kwargs={
+                "task_id": str(dispatch.task_id),
+                "epoch": dispatch.epoch,
+                "dispatch_id": str(dispatch.dispatch_id),
+            },
+            task_id=str(dispatch.dispatch_id),
+            queue=celery_queue(dispatch.provider, dispatch.lane),
+            ignore_result=True,
+            retry=False,
+        )
+    except Exception as error:
+        logger.warning("Task %s was not handed to the broker: %s", dispatch.task_id, error)
+        breaker.note(is_sent=False)
+        return False
+    breaker.note(is_sent=True)
+    return True
+
+
+def admit(provider: str, *, now: datetime | None = None) -> datetime | None:
+    """Admit what one provider has room for and send it; return when to look again."""
+    at = now or clock.now()
+    workers = WorkerProcess.objects.consumers(at)
+    plan = admission.plan(AIGenerationTask.objects.all(), provider, workers=workers, now=now)
+    for each in plan.dispatches:
+        send(each)
+    return plan.next_wake_at
+
+
+class Dispatcher:
+    """The thread: sleeps until the bell rings or the time that the last plans named."""
+
+    def __init__(self, bell: Doorbell) -> None:
+        self._bell = bell
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+        self._wake_at: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Start the thread, once; rings that came before are answered."""
+        with self._lock:
+            if self._is_closed or (self._thread is not None and self._thread.is_alive()):
+                return
+            self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """End the thread for good."""
+        self._is_closed = True
+        self._bell.close()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while not self._is_closed:
+            for provider in self._due(self._bell.wait(self._sleep_seconds())):
+                self._admit(provider)
+            process.give_connection_back()
+
+    def _sleep_seconds(self) -> float:
+        soonest = min(self._wake_at.values(), default=time.monotonic() + IDLE_SECONDS)
+        return min(max(soonest - time.monotonic(), 0.0), IDLE_SECONDS)
+
+    def _due(self, rung: Iterable[str]) -> set[str]:
+        now = time.monotonic()
+        due = {provider for provider, at in self._wake_at.items() if at <= now} | set(rung)
+        for provider in due:
+            self._wake_at.pop(provider, None)
+        return due
+
+    def _admit(self, provider: str) -> None:
+        try:
+            started = clock.now()
+            wake_at = admit(provider)
+        except (DatabaseError, InterfaceError) as error:
+            # The lock was busy for a second, or the database is away; what rang is still to be answered.
+            logger.info("Admission of %s will be tried again: %s", provider, error)
+            process.give_connection_back()
+            self._wake_at[provider] = time.monotonic() + AGAIN_SECONDS
+            return
+        except Exception:
+            logger.exception("Admission of %s failed.", provider)
+            self._wake_at[provider] = time.monotonic() + 1.0
+            return
+        if wake_at is not None:
+            seconds = max((wake_at - started) / timedelta(seconds=1), 0.005)
+            self._wake_at[provider] = time.monotonic() + seconds
+
+
+dispatcher = Dispatcher(doorbell)
+
+
+def ring(provider: str) -> None:
+    """Wake the process's dispatcher for a provider, starting it when need be. Never blocks; call it after a commit."""
+    if settings.AI_DISPATCHER:
+        doorbell.ring(provider)
+        dispatcher.start()
+
+
+def ring_all() -> None:
+    """Wake it for every configured provider."""
+    for provider in routing.slugs():
+        ring(provider)

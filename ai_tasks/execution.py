@@ -1,0 +1,138 @@
+"""Stations 4 to 6: begin a handed-over task, call its provider, settle the outcome."""
+
+import logging
+import math
+import threading
+import time
+from concurrent.futures import CancelledError
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+from ai_tasks import clock, finish_hooks, lease, process, progress, settlement
+from ai_tasks.chunks import Piece
+from ai_tasks.lease import Lease
+from ai_tasks.models import AIGenerationTask
+from ai_tasks.progress import Call, ticker
+from ai_tasks.task_types import registry
+from providers import gateway
+from providers.errors import BadRequest, MalformedAnswer, ProviderError
+from providers.types import Candidate, Completion, CompletionRequest, Usage, UsageSource
+
+logger = logging.getLogger(__name__)
+
+LONGEST_CALL_SECONDS = 600.0
+SETTLE_AGAIN_SECONDS = 1.0
+BYTES_PER_TOKEN = 2.8
+
+Outcome = Completion | ProviderError | Usage
+"""An answer, an error, or, of a call that we stopped ourselves, what it used."""
+
+
+def run(task_id: UUID, epoch: int, dispatch_id: UUID) -> bool:
+    """
+    Run one handed-over task to the end of this attempt; False when it was not ours to run.
+
+    A message that is late, doubled or lost elsewhere does no harm: beginning is a compare-and-set on
+    (task, epoch, dispatch id).
+    """
+    tasks = AIGenerationTask.objects.all()
+    begun = lease.begin(
+        tasks, task_id, epoch, dispatch_id=dispatch_id, worker=process.boot_id(), now=clock.now()
+    )
+    if begun is None:
+        return False
+    call = Call(begun.task, epoch, begun.next_seq)
+    ticker.register(call)
+    try:
+        outcome = _call(begun, call)
+        settle(call, outcome)
+    finally:
+        ticker.unregister(call)
+    finish_hooks.run_for(task_id)
+    return True
+
+
+def _call(begun: Lease, call: Call) -> Outcome:
+    """Ask the provider and wait, without a database connection, for the end of the answer."""
+    try:
+        request = _request(begun)
+    except Exception as error:
+        logger.exception("The prompt of task %s could not be built.", call.task.pk)
+        return BadRequest(f"The prompt could not be built: {type(error).__name__}.")
+    process.give_connection_back()
+    candidate = Candidate(call.task.provider, call.task.model)
+    try:
+        if call.stopped_as:
+            return _used(request, call)
+        call.future = gateway.start(candidate, request, call.add)
+        if call.stopped_as:
+            call.future.cancel()
+        return call.future.result()
+    except ProviderError as error:
+        return error
+    except CancelledError:
+        return _used(request, call)
+    except Exception:
+        logger.exception("The adapter of %s failed.", candidate)
+        return MalformedAnswer("The provider's adapter failed; the log says how.")
+
+
+def _request(begun: Lease) -> CompletionRequest:
+    task = begun.task
+    prompt = registry.get(task.type).build(task)
+    seconds_left = (task.deadline_at - clock.now()).total_seconds()
+    return CompletionRequest(
+        model=task.model,
+        messages=prompt.messages,
+        max_output_tokens=min(prompt.max_output_tokens, begun.max_output_tokens or prompt.max_output_tokens),
+        temperature=prompt.temperature,
+        request_id=f"{task.pk}.{begun.epoch}",
+        total_timeout_seconds=max(0.0, min(LONGEST_CALL_SECONDS, seconds_left)),
+        options=prompt.options,
+    )
+
+
+def _used(request: CompletionRequest, call: Call) -> Usage:
+    """Return what a call that we cut used, by size: the provider will not say."""
+    output = min(math.ceil(call.streamed_bytes / BYTES_PER_TOKEN), request.max_output_tokens)
+    asked = gateway.estimate_input_tokens(request.messages) if call.future is not None else 0
+    return Usage(input_tokens=asked, output_tokens=output, source=UsageSource.ESTIMATED)
+
+
+def settle(call: Call, outcome: Outcome) -> bool:
+    """Write the outcome, again and again while the database is away, until it is taken or refused by the fence."""
+    call.flushing.acquire()
+    pieces = call.take()
+    while True:
+        try:
+            return _settle_once(call, outcome, pieces)
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("Task %s is not settled yet: %s", call.task.pk, error)
+            process.give_connection_back()
+            threading.Event().wait(SETTLE_AGAIN_SECONDS)
+        except DatabaseError:
+            if not pieces:
+                raise
+            logger.exception("The answer of task %s could not be stored.", call.task.pk)
+            outcome, pieces = MalformedAnswer("The answer could not be stored."), []
+
+
+def _settle_once(call: Call, outcome: Outcome, pieces: list[Piece]) -> bool:
+    tasks = AIGenerationTask.objects.all()
+    now, first_token_at = clock.now(), _wall_time(call.first_token_at)
+    if isinstance(outcome, Completion):
+        return settlement.complete(
+            tasks, *call.key, outcome, pieces=pieces, first_token_at=first_token_at, now=now
+        )
+    if isinstance(outcome, ProviderError):
+        return settlement.fail(tasks, *call.key, outcome, pieces=pieces, first_token_at=first_token_at, now=now)
+    is_cancelled = call.stopped_as == progress.CANCELLED
+    return settlement.stop(tasks, *call.key, outcome, pieces=pieces, is_cancelled=is_cancelled, now=now)
+
+
+def _wall_time(monotonic: float | None) -> datetime | None:
+    if monotonic is None:
+        return None
+    return clock.now() - timedelta(seconds=time.monotonic() - monotonic)

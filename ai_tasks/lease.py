@@ -1,0 +1,137 @@
+"""
+The right to run a task: begin it, keep it, give it back. Every write is fenced by (task, epoch, state).
+
+The functions take the tasks' QuerySet, so that the repository's own verbs can call them.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Coalesce
+
+from ai_tasks import chunks, doorbell, events
+from ai_tasks.accounts import budgets
+from ai_tasks.accounts.models import Attempt, AttemptState
+from ai_tasks.chunks import Piece
+from ai_tasks.states import ChunkKind, TaskStatus
+from providers import routing
+from queueing.models import QueueEntry, TaskQueue
+from queueing.states import EntryState, ParkedReason
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A begun attempt: what its worker needs to know."""
+
+    task: Any
+    epoch: int
+    next_seq: int
+    max_output_tokens: int
+    pieces: tuple[Piece, ...] = ()
+    """What beginning wrote to the stream: a reset, when something was streamed before."""
+
+
+def announce(task: Any, status: str) -> None:
+    """Publish the task's move and wake the dispatcher, once the transaction is committed."""
+    told = partial(
+        events.send_task_updated,
+        task_id=task.pk,
+        owner_id=task.owner_id,
+        related_type=task.related_type,
+        related_id=task.related_id,
+        status=status,
+    )
+    transaction.on_commit(told, robust=True)
+    transaction.on_commit(partial(doorbell.ring, task.provider), robust=True)
+
+
+@transaction.atomic
+def begin(
+    tasks: QuerySet[Any], task_id: UUID, epoch: int, *, dispatch_id: UUID, worker: UUID, now: datetime
+) -> Lease | None:
+    """
+    Turn a queued entry into a running one leased to this worker; None when it is not ours to run, or not now.
+
+    A gate that closed since admission (pause, circuit, Retry-After) gives the entry back without using up a try.
+    """
+    fence = QueueEntry.objects.held_as(task_id, epoch, EntryState.QUEUED).filter(dispatch_id=dispatch_id)
+    entry = fence.select_for_update().first()
+    if entry is None:
+        return None
+    attempt = Attempt.objects.of_lease(task_id, epoch).get()
+    if is_shut(entry, attempt, now):
+        give_back(tasks, entry, now)
+        return None
+    fence.update(state=EntryState.RUNNING, worker=worker, leased_until=now + settings.AI_LEASE)
+    pending = tasks.held_as(task_id, epoch, TaskStatus.PENDING)
+    if not pending.update(status=TaskStatus.PROCESSING, started_at=Coalesce(F("started_at"), now), updated_at=now):
+        raise RuntimeError(f"Task {task_id} is not pending although its entry is queued.")
+    Attempt.objects.filter(pk=attempt.pk).update(state=AttemptState.STARTED, started_at=now, worker=worker)
+    task = tasks.get(pk=task_id)
+    announce(task, TaskStatus.PROCESSING)
+    return _lease(task, epoch, entry.max_output_tokens)
+
+
+def _lease(task: Any, epoch: int, max_output_tokens: int) -> Lease:
+    next_seq = task.chunks.model.objects.last_seq(task.pk) + 1
+    pieces: tuple[Piece, ...] = ()
+    newest = task.chunks.order_by("-seq").first()
+    if newest is not None and newest.kind != ChunkKind.RESET:
+        reason = task.error["code"] if task.error else "worker_lost"
+        pieces = (Piece(next_seq, epoch, ChunkKind.RESET, reason),)
+        chunks.write(task, pieces)
+        transaction.on_commit(partial(events.send_chunks, task.pk, pieces), robust=True)
+    return Lease(task, epoch, next_seq + len(pieces), max_output_tokens, pieces)
+
+
+def is_shut(entry: QueueEntry, attempt: Attempt, now: datetime) -> bool:
+    """Has a gate of the provider closed since the entry was admitted?"""
+    queue = TaskQueue.objects.queue(entry.provider, entry.lane)
+    if queue.is_paused(now):
+        return True
+    gate = routing.gate(entry.provider, now)
+    return bool(gate.reason) and not attempt.is_probe
+
+
+def give_back(tasks: QuerySet[Any], entry: QueueEntry, now: datetime, *, until: datetime | None = None) -> bool:
+    """
+    Make a queued entry wait again, at its old place: its attempt never started, costs nothing and uses up no try.
+
+    Part of the caller's transaction, which has the entry locked.
+    """
+    fence = QueueEntry.objects.held_as(entry.task_id, entry.epoch, EntryState.QUEUED)
+    moved = fence.park(reason=ParkedReason.RETRY_BACKOFF, until=until) if until else fence.wake()
+    if not moved:
+        return False
+    tasks.filter(pk=entry.task_id).update(deferrals=F("deferrals") + 1)
+    release_attempt(entry, now)
+    transaction.on_commit(partial(doorbell.ring, entry.provider), robust=True)
+    return True
+
+
+def release_attempt(entry: QueueEntry, now: datetime) -> None:
+    """End the attempt of an entry that was handed over but not begun: it costs nothing."""
+    for attempt in Attempt.objects.of_lease(entry.task_id, entry.epoch).filter(state=AttemptState.ADMITTED):
+        Attempt.objects.filter(pk=attempt.pk).update(state=AttemptState.RELEASED)
+        budgets.settle(attempt, budgets.ZERO, now)
+
+
+def renew(leases: list[tuple[UUID, int]], *, worker: UUID, lease: timedelta, now: datetime) -> set[tuple[UUID, int]]:
+    """
+    Extend these (task, epoch) leases of this worker and return those that still are its own.
+
+    Rows that somebody else has locked are passed over and count as kept: one slow row must not cost the others theirs.
+    """
+    if not leases:
+        return set()
+    mine = QueueEntry.objects.running().filter(worker=worker, task_id__in=[task_id for task_id, _ in leases])
+    with transaction.atomic():
+        free = list(mine.select_for_update(skip_locked=True).values_list("pk", flat=True))
+        QueueEntry.objects.filter(pk__in=free).update(leased_until=now + lease)
+    return set(mine.values_list("task_id", "epoch")) & set(leases)

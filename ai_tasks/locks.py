@@ -1,0 +1,19 @@
+"""The one lock of admission."""
+
+from django.db import connection
+
+NAMESPACE = 0x7A5  # keeps our advisory locks apart from a host application's
+
+
+def take_provider_lock(provider: str) -> None:
+    """
+    Take the provider's admission lock until the transaction ends; raises OperationalError after one second of waiting.
+
+    A statement of its own: what follows must see what the former holder committed. SQLite needs none, its transactions
+    begin IMMEDIATE. Lock order everywhere: provider, entry, task, attempt and hold, budget periods by id.
+    """
+    if connection.vendor != "postgresql":
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '1s'")
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [NAMESPACE, provider])

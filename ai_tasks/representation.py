@@ -1,0 +1,97 @@
+"""What a task looks like outside: one shape for REST, SSE and WebSocket."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import prefetch_related_objects
+
+from ai_tasks import clock, waiting
+from ai_tasks.accounts.models import Attempt
+from ai_tasks.models import AIGenerationTask
+from ai_tasks.waiting import Waiting
+from queueing.states import Priority
+
+Json = dict[str, Any]
+
+
+def moment(value: datetime | None) -> str | None:
+    """Return a time as ISO 8601 in UTC with milliseconds."""
+    return None if value is None else value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def usd(amount: Decimal | None) -> str | None:
+    """Return an amount as a plain decimal string without trailing zeros."""
+    if amount is None:
+        return None
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def tasks_json(tasks: Iterable[AIGenerationTask], *, now: datetime | None = None) -> list[Json]:
+    """Return the tasks' shapes in their order, with a bounded number of queries."""
+    rows = list(tasks)
+    prefetch_related_objects(rows, "attempts")
+    why = waiting.explain(rows, now or clock.now()) if any(row.status == "pending" for row in rows) else {}
+    return [_shape(row, why.get(row.pk)) for row in rows]
+
+
+def task_json(task: AIGenerationTask, *, now: datetime | None = None) -> Json:
+    """Return one task's shape."""
+    return tasks_json([task], now=now)[0]
+
+
+def _shape(task: AIGenerationTask, why: Waiting | None) -> Json:
+    return {
+        "id": str(task.pk),
+        "object": "task",
+        "type": task.type,
+        "status": task.status,
+        "priority": Priority(task.priority).word,
+        "lane": task.lane,
+        "requested_model": task.requested_model,
+        "model": task.model,
+        "provider": task.provider,
+        "input": task.input,
+        "output": task.output,
+        "error": task.error,
+        "usage": task.usage,
+        "cost_usd": usd(task.cost_usd),
+        "max_cost_usd": usd(task.max_cost_usd),
+        "attempts": [_attempt(attempt) for attempt in task.attempts.all()],
+        "waiting": _why(why),
+        "related": {"type": task.related_type, "id": task.related_id} if task.related_type else None,
+        "metadata": task.metadata,
+        "callback_url": task.callback_url or None,
+        "run_at": moment(task.run_at),
+        "deadline_at": moment(task.deadline_at),
+        "cancel_requested_at": moment(task.cancel_requested_at),
+        "created_at": moment(task.created_at),
+        "started_at": moment(task.started_at),
+        "finished_at": moment(task.finished_at),
+    }
+
+
+def _attempt(attempt: Attempt) -> Json:
+    return {
+        "number": attempt.epoch,
+        "provider": attempt.provider,
+        "model": attempt.model,
+        "status": attempt.state,
+        "error": {"code": attempt.error_class, "message": attempt.error_message} if attempt.error_class else None,
+        "started_at": moment(attempt.started_at),
+        "first_token_at": moment(attempt.first_token_at),
+        "finished_at": moment(attempt.finished_at),
+    }
+
+
+def _why(why: Waiting | None) -> Json | None:
+    if why is None:
+        return None
+    return {
+        "reason": why.reason,
+        "until": moment(why.until),
+        "position": why.position,
+        "expected_start": moment(why.expected_start),
+    }

@@ -1,0 +1,339 @@
+"""
+Station 6, SETTLE: one transaction ends an attempt: status, result, last chunks, usage, charge, holds, entry.
+
+Every function is fenced by (task, epoch, running) and returns False, having changed nothing of the task, when the
+lease was lost. What a lost lease's call used is still charged: it was started, so it is paid, once.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F, QuerySet
+
+from ai_tasks import chunks, policy
+from ai_tasks.accounts import charges
+from ai_tasks.accounts.models import Attempt, AttemptState
+from ai_tasks.chunks import Piece
+from ai_tasks.lease import announce, release_attempt
+from ai_tasks.policy import Decision, Step
+from ai_tasks.states import ACTIVE, TaskStatus
+from ai_tasks.task_types import registry
+from providers import control
+from providers.errors import ProviderError, RateLimited
+from providers.types import Completion, Usage, UsageSource
+from queueing.models import QueueEntry, TaskQueue
+from queueing.states import EntryState, ParkedReason
+
+NOTHING_USED = Usage(source=UsageSource.COUNTED)
+FAILURES_THAT_OPEN = 5
+"""Failed attempts in a row after which a provider's circuit opens."""
+FAST_FAILURES_THAT_OPEN = 2
+"""The same where the provider cannot be reached at all."""
+UNREACHABLE = ("unavailable", "connect_timeout")
+
+
+def _locked(tasks: QuerySet[Any], task_id: UUID, epoch: int) -> tuple[QueueEntry, Any, Attempt] | None:
+    """Return the entry, task and attempt of a running lease, locked in the order of locks; None: it was lost."""
+    fence = QueueEntry.objects.held_as(task_id, epoch, EntryState.RUNNING)
+    entry = fence.select_for_update().first()
+    if entry is None:
+        return None
+    task = tasks.select_for_update().get(pk=task_id)
+    task.cancel_requested_at = task.cancel_requested_at or entry.cancel_requested_at
+    return entry, task, Attempt.objects.of_lease(task_id, epoch).get()
+
+
+@transaction.atomic
+def complete(
+    tasks: QuerySet[Any],
+    task_id: UUID,
+    epoch: int,
+    completion: Completion,
+    *,
+    pieces: Sequence[Piece] = (),
+    first_token_at: datetime | None = None,
+    now: datetime,
+) -> bool:
+    """Finish the task with this answer; False when the lease was lost (the call is charged all the same)."""
+    held = _locked(tasks, task_id, epoch)
+    if held is None:
+        charge_late(tasks, task_id, epoch, completion.usage, now)
+        return False
+    entry, task, attempt = held
+    chunks.write(task, pieces)
+    output = {
+        "text": completion.text,
+        "finish_reason": completion.finish_reason.value,
+        "truncated": completion.truncated,
+    }
+    _end_attempt(attempt, AttemptState.SUCCEEDED, completion.usage, now, first_token_at=first_token_at)
+    Attempt.objects.filter(pk=attempt.pk).update(provider_request_id=completion.provider_request_id[:200])
+    charges.charge(attempt, task, completion.usage, now=now)
+    public = charges.public_usage(completion.usage)
+    finish(tasks, entry, task, TaskStatus.COMPLETED, now, output=output, usage=public, error=None)
+    if attempt.is_probe:
+        control.close(entry.provider, cause="probe_answered", now=now)
+    return True
+
+
+@transaction.atomic
+def fail(
+    tasks: QuerySet[Any],
+    task_id: UUID,
+    epoch: int,
+    error: ProviderError,
+    *,
+    pieces: Sequence[Piece] = (),
+    first_token_at: datetime | None = None,
+    now: datetime,
+) -> bool:
+    """
+    End the attempt with this error and do what the policy says: retry, fall back, cancel, time out or dead-letter.
+
+    False when the lease was lost.
+    """
+    usage = error.usage or NOTHING_USED
+    held = _locked(tasks, task_id, epoch)
+    if held is None:
+        charge_late(tasks, task_id, epoch, usage, now)
+        return False
+    entry, task, attempt = held
+    chunks.write(task, pieces)
+    _end_attempt(attempt, AttemptState.FAILED, usage, now, first_token_at=first_token_at, error=error)
+    charges.charge(attempt, task, usage, now=now)
+    counter = "tries" if error.used_up else "infrastructure_tries"
+    setattr(task, counter, getattr(task, counter) + 1)
+    tasks.filter(pk=task_id).update(**{counter: F(counter) + 1})
+    _tell_provider(attempt, error, now)
+    decision = policy.after_error(task, registry.get(task.type), error, now)
+    what = {"code": error.code, "message": str(error)[:500], "retryable": error.retryable}
+    carry_out(tasks, entry, task, decision, what, now)
+    return True
+
+
+def _tell_provider(attempt: Attempt, error: ProviderError, now: datetime) -> None:
+    """Close the provider's rate gate, and trip or close its circuit, where the error asks for it."""
+    if isinstance(error, RateLimited):
+        control.block(attempt.provider, until=now + policy.retry_after(error), now=now)
+    if attempt.is_probe and not error.trips_circuit:
+        control.close(attempt.provider, cause="probe_answered", now=now)
+    if not error.trips_circuit:
+        return
+    enough = FAST_FAILURES_THAT_OPEN if error.code in UNREACHABLE else FAILURES_THAT_OPEN
+    if attempt.is_probe or Attempt.objects.failed_in_a_row(attempt.provider, enough) >= enough:
+        control.trip(attempt.provider, cause=error.code, now=now)
+
+
+@transaction.atomic
+def stop(
+    tasks: QuerySet[Any],
+    task_id: UUID,
+    epoch: int,
+    usage: Usage,
+    *,
+    pieces: Sequence[Piece] = (),
+    is_cancelled: bool,
+    now: datetime,
+) -> bool:
+    """
+    End a running attempt that we stopped ourselves: the task is cancelled, or, when its worker drains, pending again.
+
+    What the call used so far is charged. False when the lease was lost.
+    """
+    held = _locked(tasks, task_id, epoch)
+    if held is None:
+        charge_late(tasks, task_id, epoch, usage, now)
+        return False
+    entry, task, attempt = held
+    chunks.write(task, pieces)
+    _end_attempt(attempt, AttemptState.CANCELLED, usage, now)
+    charges.charge(attempt, task, usage, reason="stopped before the provider reported its usage", now=now)
+    if not is_cancelled and not task.cancel_requested_at:
+        tasks.filter(pk=task_id).update(deferrals=F("deferrals") + 1)
+        _requeue(tasks, entry, task, None, now)
+        return True
+    written = "".join(piece.data for piece in chunks.current(task))
+    output = {"text": written, "finish_reason": "cancelled", "truncated": True}
+    finish(tasks, entry, task, TaskStatus.CANCELLED, now, output=output, usage=charges.public_usage(usage), error=None)
+    return True
+
+
+@transaction.atomic
+def cancel(tasks: QuerySet[Any], task_id: UUID, now: datetime) -> None:
+    """
+    Cancel a live task; idempotent.
+
+    One that waits ends at once. One that runs is asked to stop; an answer that is complete by then wins.
+    """
+    entry = QueueEntry.objects.for_task(task_id).select_for_update().first()
+    task = tasks.select_for_update().get(pk=task_id)
+    if entry is None or task.status not in ACTIVE:
+        return
+    tasks.filter(pk=task_id, cancel_requested_at=None).update(cancel_requested_at=now, updated_at=now)
+    if entry.state == EntryState.RUNNING:
+        TaskQueue.objects.remove(task_id, now=now)
+        announce(task, task.status)
+    else:
+        release_attempt(entry, now)
+        finish(tasks, entry, task, TaskStatus.CANCELLED, now, error=None)
+
+
+@transaction.atomic
+def lose(tasks: QuerySet[Any], entry: QueueEntry, now: datetime) -> bool:
+    """
+    Take a running entry away from a worker whose lease has passed.
+
+    The predicate is repeated under the lock. The attempt is `lost`: a late result still settles its money, else it is
+    charged by estimate after the grace.
+    """
+    held = _locked(tasks, entry.task_id, entry.epoch)
+    if held is None or held[0].leased_until is None or held[0].leased_until >= now:
+        return False
+    entry, task, attempt = held
+    started = Attempt.objects.filter(pk=attempt.pk, state=AttemptState.STARTED)
+    started.update(state=AttemptState.LOST, finished_at=now, error_class="worker_lost")
+    task.crashes += 1
+    tasks.filter(pk=task.pk).update(crashes=F("crashes") + 1)
+    what = {"code": "worker_lost", "message": "The worker that ran it went away.", "retryable": True}
+    carry_out(tasks, entry, task, policy.after_crash(task, now), what, now)
+    return True
+
+
+def carry_out(
+    tasks: QuerySet[Any], entry: QueueEntry, task: Any, decision: Decision, what: dict[str, Any], now: datetime
+) -> None:
+    """Move task and entry as decided. Part of the caller's transaction, which has both locked."""
+    if decision.step == Step.RETRY:
+        _requeue(tasks, entry, task, decision.until, now, error=what)
+    elif decision.step == Step.FALL_BACK:
+        _fall_back(tasks, entry, task, what, now)
+    elif decision.step == Step.CANCEL:
+        finish(tasks, entry, task, TaskStatus.CANCELLED, now, error=None)
+    else:
+        status = TaskStatus.TIMED_OUT if decision.step == Step.TIME_OUT else TaskStatus.FAILED
+        bury(tasks, entry, task, status, decision.reason, what, now)
+
+
+def _requeue(
+    tasks: QuerySet[Any],
+    entry: QueueEntry,
+    task: Any,
+    until: datetime | None,
+    now: datetime,
+    *,
+    error: dict[str, Any] | None = None,
+) -> None:
+    """Make the pair wait again at its old place, or parked until then."""
+    row = QueueEntry.objects.filter(pk=entry.pk)
+    if until is not None and until > now:
+        row.park(reason=ParkedReason.RETRY_BACKOFF, until=until)
+    else:
+        row.wake()
+    tasks.filter(pk=task.pk).update(status=TaskStatus.PENDING, error=error, updated_at=now)
+    announce(task, TaskStatus.PENDING)
+    _wake_waiting_for(entry)
+
+
+def _fall_back(tasks: QuerySet[Any], entry: QueueEntry, task: Any, what: dict[str, Any], now: datetime) -> None:
+    """Move the pair to the queue of the route's next candidate."""
+    position = task.route_position + 1
+    provider, model = task.route[position]
+    announce(task, TaskStatus.PENDING)
+    task.provider, task.model = provider, model
+    TaskQueue.objects.move(entry, provider=provider, model=model, now=now)
+    tasks.filter(pk=task.pk).update(
+        status=TaskStatus.PENDING, provider=provider, model=model, route_position=position, error=what, updated_at=now
+    )
+    announce(task, TaskStatus.PENDING)
+    _wake_waiting_for(entry)
+
+
+def bury(
+    tasks: QuerySet[Any],
+    entry: QueueEntry,
+    task: Any,
+    status: TaskStatus,
+    reason: str,
+    what: dict[str, Any],
+    now: datetime,
+) -> None:
+    """End the task as failed or timed out, with a dead letter. Part of the caller's transaction."""
+    finish(tasks, entry, task, status, now, error=what)
+    TaskQueue.objects.move_to_dlq(
+        task.pk,
+        task_type=task.type,
+        provider=entry.provider,
+        model=entry.model,
+        lane=entry.lane,
+        owner_key=entry.owner_key,
+        reason=reason,
+        error_class=what["code"],
+        message=what["message"],
+        attempts=task.attempts.count(),
+        payload_place=f"{task._meta.db_table}:{task.pk}",
+        created_at=now,
+    )
+
+
+def finish(
+    tasks: QuerySet[Any], entry: QueueEntry, task: Any, status: TaskStatus, now: datetime, **values: Any
+) -> None:
+    """End the task in this status: entry gone, chunks folded, hook noted, told. Part of the caller's transaction."""
+    TaskQueue.objects.forget(entry)
+    cost = charges.total_usd(task.pk)
+    tasks.filter(pk=task.pk).update(status=status, finished_at=now, cost_usd=cost, updated_at=now, **values)
+    chunks.fold(task)
+    if registry.get(task.type).on_finished:
+        task.finish_hooks.create(due_at=now)
+    announce(task, status)
+    _wake_waiting_for(entry)
+
+
+def _wake_waiting_for(entry: QueueEntry) -> None:
+    """Wake what was parked for the model's slot or the money that this entry gave back."""
+    QueueEntry.objects.wake_key(ParkedReason.MODEL_LIMIT, f"{entry.provider}/{entry.model}")
+    for budget_id in _budgets_held_by(entry):
+        QueueEntry.objects.wake_key(ParkedReason.BUDGET, str(budget_id))
+
+
+def _budgets_held_by(entry: QueueEntry) -> list[int]:
+    attempts = Attempt.objects.of_lease(entry.task_id, entry.epoch)
+    return [each for each in attempts.values_list("holds__period__budget", flat=True) if each is not None]
+
+
+def _end_attempt(
+    attempt: Attempt,
+    state: AttemptState,
+    usage: Usage,
+    now: datetime,
+    *,
+    first_token_at: datetime | None = None,
+    error: ProviderError | None = None,
+) -> None:
+    Attempt.objects.filter(pk=attempt.pk, state=AttemptState.STARTED).update(
+        state=state,
+        finished_at=now,
+        first_token_at=first_token_at,
+        error_class=error.code if error else "",
+        error_message=str(error)[:500] if error else "",
+        trips_circuit=bool(error and error.trips_circuit),
+        **charges.buckets(usage),
+    )
+
+
+def charge_late(tasks: QuerySet[Any], task_id: UUID, epoch: int, usage: Usage, now: datetime) -> bool:
+    """Charge a started attempt that lost its lease, if nobody has; the task's cost grows, nothing else changes."""
+    attempt = Attempt.objects.of_lease(task_id, epoch).select_for_update().first()
+    if attempt is None or attempt.started_at is None:
+        return False
+    task = tasks.get(pk=task_id)
+    reason = "" if usage.source == UsageSource.PROVIDER else "its worker had lost the lease"
+    if not charges.charge(attempt, task, usage, reason=reason, now=now):
+        return False
+    Attempt.objects.filter(pk=attempt.pk).update(**charges.buckets(usage))
+    if task.finished_at:
+        tasks.filter(pk=task_id).update(cost_usd=charges.total_usd(task_id))
+    return True

@@ -1,0 +1,221 @@
+"""Station 1, SUBMIT: what a person may wish of a task: submit, cancel, retry."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import ROUND_DOWN, Decimal
+from functools import partial
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from ai_tasks import clock, dispatch, lease, settlement
+from ai_tasks.accounts import budgets
+from ai_tasks.errors import BudgetExceeded, InvalidInput, Mistake, NotPossible, QueueFull, UnknownModel, UnknownTaskType
+from ai_tasks.ids import uuid7
+from ai_tasks.models import AIGenerationTask
+from ai_tasks.states import ACTIVE, REVIVABLE, TaskStatus
+from ai_tasks.task_types import registry
+from ai_tasks.task_types.base import Prompt, TaskType
+from providers import gateway, routing
+from providers.types import Candidate, Usage
+from queueing import errors as queue_errors
+from queueing.managers import Estimate
+from queueing.models import TaskQueue
+from queueing.states import Priority
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRequest:
+    """What somebody asks for."""
+
+    type: str
+    input: dict[str, Any]
+    model: str = "default"
+    """A route's alias, or `provider/model`, which has no fallback."""
+    priority: Priority | None = None
+    """None: the type's."""
+    run_at: datetime | None = None
+    deadline_seconds: int | None = None
+    """Counted from max(now, run_at); None: the type's."""
+    max_cost_usd: Decimal | None = None
+    related: tuple[str, str] | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    callback_url: str = ""
+    serial_key: str = ""
+
+
+@transaction.atomic
+def submit(
+    owner: User, request: TaskRequest, *, is_public: bool = False, now: datetime | None = None
+) -> AIGenerationTask:
+    """
+    Write the task and its queue entry, in the caller's transaction if there is one, and return the task.
+
+    Budgets and the queue's marks are only read. The dispatcher is woken on commit. Raises InvalidInput,
+    UnknownTaskType (also for types that are not public, when `is_public`), UnknownModel, BudgetExceeded and QueueFull;
+    then nothing is written.
+    """
+    now = now or clock.now()
+    task_type = registry.get(request.type)
+    if is_public and not task_type.is_public:
+        raise UnknownTaskType("Tasks of this type are not created directly.", errors=(Mistake("/type", "reserved"),))
+    registry.validate(request.type, request.input)
+    route = _route(request.model)
+    task = _draft(owner, request, task_type, route, now)
+    estimate = _estimate(task, task_type, now)
+    _refuse_over_budget(task, estimate, now)
+    task.save(force_insert=True)
+    _enqueue(task, estimate, now)
+    _announce(task)
+    return task
+
+
+def _route(model: str) -> list[Candidate]:
+    try:
+        return routing.resolve(model)
+    except routing.UnknownModel as error:
+        raise UnknownModel(str(error), errors=(Mistake("/model", "unknown"),)) from error
+
+
+def _draft(
+    owner: User, request: TaskRequest, task_type: TaskType, route: list[Candidate], now: datetime
+) -> AIGenerationTask:
+    begins = max(now, request.run_at or now)
+    seconds = request.deadline_seconds
+    deadline = task_type.deadline if seconds is None else timedelta(seconds=seconds)
+    related_type, related_id = request.related or ("", "")
+    return AIGenerationTask(
+        id=uuid7(),
+        owner=owner,
+        type=task_type.name,
+        priority=task_type.priority if request.priority is None else request.priority,
+        lane=task_type.lane,
+        requested_model=request.model,
+        route=[[each.provider, each.model] for each in route],
+        provider=route[0].provider,
+        model=route[0].model,
+        input=request.input,
+        max_cost_usd=request.max_cost_usd,
+        related_type=related_type,
+        related_id=related_id,
+        metadata=request.metadata,
+        callback_url=request.callback_url,
+        serial_key=request.serial_key,
+        run_at=request.run_at,
+        deadline_at=begins + deadline,
+        created_at=now,
+    )
+
+
+def _estimate(task: AIGenerationTask, task_type: TaskType, now: datetime) -> Estimate:
+    """Return the tokens to reserve: the prompt's by its size, and the output cap, lowered to what the task may cost."""
+    prompt = task_type.build(task)
+    estimate = Estimate(gateway.estimate_input_tokens(prompt.messages), prompt.max_output_tokens)
+    if task.max_cost_usd is None:
+        return estimate
+    return Estimate(estimate.input_tokens, _affordable_output(task, prompt, estimate, now))
+
+
+def _affordable_output(task: AIGenerationTask, prompt: Prompt, estimate: Estimate, now: datetime) -> int:
+    candidate = Candidate(task.provider, task.model)
+    cost_of_input = gateway.cost_usd(candidate, Usage(input_tokens=estimate.input_tokens), now)
+    per_million = gateway.cost_usd(candidate, Usage(output_tokens=1_000_000), now)
+    if cost_of_input is None or per_million is None:
+        detail = f"{candidate} has no known price, so a task cannot be bounded by max_cost_usd."
+        raise InvalidInput(detail, errors=(Mistake("/max_cost_usd", "the model has no known price"),))
+    left = (task.max_cost_usd or ZERO) - cost_of_input
+    if per_million <= 0 and left >= 0:
+        return prompt.max_output_tokens
+    fits = int((left * 1_000_000 / per_million).to_integral_value(ROUND_DOWN)) if left > 0 else 0
+    if fits < 1:
+        raise InvalidInput(
+            f"The input alone may cost {cost_of_input} USD.",
+            errors=(Mistake("/max_cost_usd", "too little for this input and one token of output"),),
+        )
+    return min(prompt.max_output_tokens, fits)
+
+
+def _refuse_over_budget(task: AIGenerationTask, estimate: Estimate, now: datetime) -> None:
+    bounds = budgets.applicable(owner_id=task.owner_id, provider=task.provider, task_type=task.type)
+    if not bounds:
+        return
+    usage = Usage(input_tokens=estimate.input_tokens, output_tokens=estimate.max_output_tokens)
+    amount = gateway.cost_usd(Candidate(task.provider, task.model), usage, now) or ZERO
+    if period := budgets.exhausted(bounds, amount, now):
+        raise BudgetExceeded(
+            f"The budget {period.budget} of {period.limit_usd} USD for {period.period} has no room for this task: "
+            f"{period.spent_usd} USD are spent and {period.held_usd} USD held. It begins anew at {period.ends_at:%c} UTC."
+        )
+
+
+def estimate_of(task: AIGenerationTask) -> Estimate:
+    """Return the tokens that a stored task reserves, as at its submission."""
+    return _estimate(task, registry.get(task.type), task.created_at)
+
+
+def enqueue_again(task: AIGenerationTask, now: datetime) -> None:
+    """Give a pending task that has none a new entry. Part of the caller's transaction."""
+    _enqueue(task, estimate_of(task), now)
+    _announce(task)
+
+
+def _enqueue(task: AIGenerationTask, estimate: Estimate, now: datetime) -> None:
+    try:
+        TaskQueue.objects.enqueue(task, estimate=estimate, now=now)
+    except queue_errors.QueueFull as error:
+        raise QueueFull(str(error), retry_after_seconds=error.retry_after_seconds) from error
+
+
+def _announce(task: AIGenerationTask) -> None:
+    lease.announce(task, task.status)
+    transaction.on_commit(partial(dispatch.ring, task.provider), robust=True)
+
+
+def cancel(task: AIGenerationTask, *, now: datetime | None = None) -> AIGenerationTask:
+    """
+    Cancel the task and return it fresh; idempotent.
+
+    One that waits ends at once. One that runs is asked to stop and stays `processing`, with `cancel_requested_at`,
+    until its worker has stopped the provider; an answer that is complete by then wins.
+    """
+    settlement.cancel(AIGenerationTask.objects.all(), task.pk, now or clock.now())
+    return AIGenerationTask.objects.get(pk=task.pk)
+
+
+@transaction.atomic
+def retry(task: AIGenerationTask, *, now: datetime | None = None) -> AIGenerationTask:
+    """
+    Make a failed or timed-out task pending again, from its route's first candidate, and return it fresh.
+
+    Same id; its epoch goes on; its tries and its deadline begin anew; its dead letter is marked redriven. A live task is
+    returned as it is. Raises NotPossible for a completed or cancelled one, and QueueFull.
+    """
+    now = now or clock.now()
+    fresh = AIGenerationTask.objects.select_for_update().get(pk=task.pk)
+    if fresh.status in ACTIVE:
+        return fresh
+    if fresh.status not in REVIVABLE:
+        raise NotPossible(f"A {fresh.get_status_display()} task cannot be tried again.")
+    task_type = registry.get(fresh.type)
+    TaskQueue.objects.retry_from_dlq([fresh.pk], now=now)
+    fresh.provider, fresh.model = fresh.route[0]
+    values = {
+        "status": TaskStatus.PENDING,
+        "provider": fresh.provider,
+        "model": fresh.model,
+        "route_position": 0,
+        **dict.fromkeys(("tries", "infrastructure_tries", "crashes"), 0),
+        **dict.fromkeys(("finished_at", "cancel_requested_at", "run_at", "error", "output"), None),
+        "deadline_at": now + max(task_type.deadline, timedelta(0)),
+        "updated_at": now,
+    }
+    AIGenerationTask.objects.filter(pk=fresh.pk).update(**values)
+    fresh = AIGenerationTask.objects.get(pk=fresh.pk)
+    _enqueue(fresh, _estimate(fresh, task_type, now), now)
+    _announce(fresh)
+    return fresh
+
+

@@ -1,0 +1,169 @@
+"""
+The net beneath the walk: what a dead process, a lost message or a missed wake-up left behind.
+
+Idempotent and bounded; each predicate is repeated under the row's lock, so that two beats, a late one or none for a
+while do no harm.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, transaction
+from django.db.models import Exists, OuterRef
+
+from ai_tasks import chunks, dispatch, lease, settlement, submission
+from ai_tasks.accounts import charges
+from ai_tasks.accounts.models import Attempt, AttemptState, LedgerEntry
+from ai_tasks.admission import Dispatch
+from ai_tasks.models import AIGenerationTask, Chunk, IdempotencyRecord, WebSocketTicket, WorkerProcess
+from ai_tasks.states import ChunkKind, TaskStatus
+from providers.types import Usage, UsageSource
+from queueing.models import QueueEntry
+from queueing.states import EntryState
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+MESSAGE_PATIENCE = timedelta(seconds=10)
+"""How long a handed-over entry may stand in the broker before its message counts as lost."""
+NO_ENTRY_PATIENCE = timedelta(seconds=30)
+FORGET_WORKERS_AFTER = timedelta(days=1)
+FORGET_KEYS_AFTER = timedelta(days=1)
+BYTES_PER_TOKEN = 2.8
+
+
+def _each(entries: Iterable[QueueEntry], act: Callable[[QueueEntry], object]) -> int:
+    """Act on each entry in a transaction of its own; one that fails hurts only itself. Return how many it moved."""
+    moved = 0
+    for entry in entries:
+        try:
+            with transaction.atomic():
+                moved += bool(act(entry))
+        except DatabaseError as error:
+            logger.warning("The entry of task %s was passed over: %s", entry.task_id, error)
+        except Exception:
+            logger.exception("The entry of task %s could not be swept.", entry.task_id)
+    return moved
+
+
+def rescue_lost_leases(now: datetime) -> int:
+    """Take running entries whose lease has passed away from their workers; return how many."""
+    lost = QueueEntry.objects.with_lost_lease(now).order_by("leased_until")[:BATCH]
+    return _each(lost, lambda entry: settlement.lose(AIGenerationTask.objects.all(), entry, now))
+
+
+def rescue_from_dead_processes(now: datetime) -> int:
+    """
+    Take over everything that was handed to or running in processes of an embedded installation's earlier life.
+
+    Only for a process that knows itself to be alone with its database: no lease is waited for.
+    """
+    running = QueueEntry.objects.running().order_by("id")
+    running.update(leased_until=now - timedelta(seconds=1))
+    rescued = _each(running, lambda entry: settlement.lose(AIGenerationTask.objects.all(), entry, now))
+    tasks = AIGenerationTask.objects.all()
+    queued = QueueEntry.objects.queued().order_by("id")
+    WorkerProcess.objects.all().delete()
+    return rescued + _each(queued, lambda entry: lease.give_back(tasks, _lock(entry), now))
+
+
+def _lock(entry: QueueEntry) -> QueueEntry:
+    return QueueEntry.objects.select_for_update().get(pk=entry.pk)
+
+
+def send_lost_messages(now: datetime) -> int:
+    """Send entries again that stand in Celery for too long, under the same dispatch id; return how many."""
+    lost = QueueEntry.objects.queued().filter(queued_at__lt=now - MESSAGE_PATIENCE).order_by("queued_at")
+    return _each(lost[:BATCH], lambda entry: _send_again(entry, now))
+
+
+def _send_again(entry: QueueEntry, now: datetime) -> bool:
+    """Note the new time first: if the message is taken at once, the entry is not queued any more."""
+    fence = QueueEntry.objects.held_as(entry.task_id, entry.epoch, EntryState.QUEUED)
+    if not fence.filter(queued_at=entry.queued_at).update(queued_at=now) or entry.dispatch_id is None:
+        return False
+    message = Dispatch(entry.task_id, entry.epoch, entry.dispatch_id, entry.provider, entry.lane)
+    transaction.on_commit(lambda: dispatch.send(message), robust=True)
+    return True
+
+
+def time_out(now: datetime) -> int:
+    """
+    End tasks whose deadline has passed while they waited, and ask running ones to stop; return how many.
+
+    A running one stops itself by its call's time limit; its entry is the rescue's if its worker is dead.
+    """
+    late = QueueEntry.objects.filter(deadline_at__lt=now).exclude(state=EntryState.RUNNING).order_by("deadline_at")
+    return _each(late[:BATCH], lambda entry: _time_out(entry, now))
+
+
+def _time_out(entry: QueueEntry, now: datetime) -> bool:
+    entry = _lock(entry)
+    if entry.state == EntryState.RUNNING:
+        return False
+    task = AIGenerationTask.objects.select_for_update().get(pk=entry.task_id)
+    lease.release_attempt(entry, now)
+    what = {"code": "deadline", "message": "Its deadline passed before it was done.", "retryable": True}
+    tasks = AIGenerationTask.objects.all()
+    settlement.bury(tasks, entry, task, TaskStatus.TIMED_OUT, "deadline", what, now)
+    return True
+
+
+def charge_lost(now: datetime) -> int:
+    """Charge lost attempts that no late result settled within the grace, by estimate; return how many."""
+    uncharged = ~Exists(LedgerEntry.objects.filter(attempt=OuterRef("pk"), kind=LedgerEntry.Kind.CHARGE))
+    lost = Attempt.objects.filter(uncharged, state=AttemptState.LOST, finished_at__lt=now - settings.AI_LOST_CHARGE_GRACE)
+    return sum(_charge_lost(attempt, now) for attempt in lost.select_related("task").order_by("finished_at")[:BATCH])
+
+
+@transaction.atomic
+def _charge_lost(attempt: Attempt, now: datetime) -> bool:
+    """Input by its size, output by what was streamed: never below what is known to have been used."""
+    task: Any = AIGenerationTask.objects.select_for_update().get(pk=attempt.task_id)
+    pieces = Chunk.objects.after(task.pk, 0)
+    spoken = "".join(piece.data for piece in pieces if piece.epoch == attempt.epoch and piece.kind != ChunkKind.RESET)
+    output = math.ceil(len(spoken.encode()) / BYTES_PER_TOKEN)
+    reserved_input = attempt.reserved_tokens - min(attempt.reserved_tokens, _output_cap(task))
+    usage = Usage(input_tokens=reserved_input, output_tokens=output, source=UsageSource.ESTIMATED)
+    if not charges.charge(attempt, task, usage, reason="its worker was lost", now=now):
+        return False
+    Attempt.objects.filter(pk=attempt.pk).update(**charges.buckets(usage))
+    AIGenerationTask.objects.filter(pk=task.pk, finished_at__isnull=False).update(cost_usd=charges.total_usd(task.pk))
+    return True
+
+
+def _output_cap(task: Any) -> int:
+    cap: int = submission.estimate_of(task).max_output_tokens
+    return cap
+
+
+def mend_tasks_without_entry(now: datetime) -> int:
+    """Give pending tasks that have no entry a new one; it should never find any, so each is logged as an error."""
+    entries = QueueEntry.objects.filter(task_id=OuterRef("pk"))
+    old = AIGenerationTask.objects.pending().filter(updated_at__lt=now - NO_ENTRY_PATIENCE)
+    orphans = old.filter(~Exists(entries)).order_by("id")[:BATCH]
+    return sum(_mend(task, now) for task in orphans)
+
+
+def _mend(task: AIGenerationTask, now: datetime) -> bool:
+    logger.error("Task %s was pending without a queue entry.", task.pk)
+    with transaction.atomic():
+        fresh = AIGenerationTask.objects.select_for_update().get(pk=task.pk)
+        if fresh.status != TaskStatus.PENDING or QueueEntry.objects.for_task(task.pk).exists():
+            return False
+        submission.enqueue_again(fresh, now)
+    return True
+
+
+def tidy(now: datetime) -> int:
+    """Delete expired tickets, old idempotency keys and worker processes long gone; return how many rows."""
+    old = (
+        WebSocketTicket.objects.filter(expires_at__lt=now),
+        IdempotencyRecord.objects.filter(created_at__lt=now - FORGET_KEYS_AFTER),
+        WorkerProcess.objects.filter(last_seen_at__lt=now - FORGET_WORKERS_AFTER),
+    )
+    return sum(rows.delete()[0] for rows in old)

@@ -1,0 +1,74 @@
+"""Celery's entry points, one call each. Their arguments are ids; whatever else comes along is ignored."""
+
+from typing import Any
+from uuid import UUID
+
+from celery import shared_task
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from django.conf import settings
+
+from ai_tasks import clock, dispatch, execution, finish_hooks, sweeps, worker
+
+
+@worker_ready.connect
+def join(sender: Any, **_: Any) -> None:
+    """Make this worker known to admission, with the Celery queues that it consumes."""
+    queues = [name for name in sender.app.amqp.queues.consume_from if name.startswith("ai.")]
+    worker.join(queues, settings.AI_WORKER_THREADS)
+
+
+@worker_shutting_down.connect
+def drain(**_: Any) -> None:
+    """Take no more work."""
+    worker.drain()
+
+
+@worker_shutdown.connect
+def leave(**_: Any) -> None:
+    """Strike this worker from the registry."""
+    worker.leave()
+
+
+@shared_task(name=dispatch.RUN_TASK, ignore_result=True)
+def run_task(*, task_id: str, epoch: int, dispatch_id: str, **_: Any) -> None:
+    """Run one handed-over task."""
+    execution.run(UUID(task_id), epoch, UUID(dispatch_id))
+
+
+@shared_task(name="ai_tasks.admit", ignore_result=True)
+def admit(**_: Any) -> None:
+    """Wake this process's dispatcher for every provider, in case nobody else did."""
+    dispatch.ring_all()
+
+
+@shared_task(name="ai_tasks.rescue", ignore_result=True)
+def rescue(**_: Any) -> None:
+    """Rescue lost leases and lost messages."""
+    now = clock.now()
+    sweeps.rescue_lost_leases(now)
+    sweeps.send_lost_messages(now)
+    sweeps.mend_tasks_without_entry(now)
+
+
+@shared_task(name="ai_tasks.time_out", ignore_result=True)
+def time_out(**_: Any) -> None:
+    """End tasks whose deadline has passed."""
+    sweeps.time_out(clock.now())
+
+
+@shared_task(name="ai_tasks.charge_lost", ignore_result=True)
+def charge_lost(**_: Any) -> None:
+    """Charge lost attempts by estimate after their grace."""
+    sweeps.charge_lost(clock.now())
+
+
+@shared_task(name="ai_tasks.run_finish_hooks", ignore_result=True)
+def run_finish_hooks(**_: Any) -> None:
+    """Run the hooks of finished tasks that nobody ran."""
+    finish_hooks.run_due(clock.now())
+
+
+@shared_task(name="ai_tasks.tidy")
+def tidy(**_: Any) -> int:
+    """Delete what has expired; the count is kept among the results in admin."""
+    return sweeps.tidy(clock.now())

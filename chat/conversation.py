@@ -1,0 +1,220 @@
+"""What people wish of a chat, one function each. Who may do it is for the caller to ask, through `for_user`."""
+
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from ai_tasks import clock, events, submission
+from ai_tasks.errors import InvalidInput, Mistake, NotPossible
+from ai_tasks.models import AIGenerationTask
+from ai_tasks.states import TERMINAL
+from ai_tasks.submission import TaskRequest
+from chat import replies, usage
+from chat.models import ChatMessage, ChatSession
+from chat.states import MessageRole, MessageState, SessionState
+
+LONGEST_MESSAGE = 100_000
+"""Characters of one message."""
+LONGEST_TITLE_FROM_MESSAGE = 60
+IDLE_FOR = timedelta(days=30)
+"""After so long without a message a session is closed; a new message reopens it."""
+BATCH = 500
+
+
+def start_session(
+    owner: User,
+    *,
+    title: str = "",
+    item: tuple[str, str] = ("", ""),
+    system_prompt: str = "",
+    model: str = "default",
+    now: datetime | None = None,
+) -> ChatSession:
+    """Make a session and return it; raises SessionExists when there is an active one about this item."""
+    now = now or clock.now()
+    session = ChatSession(
+        owner=owner,
+        title=title,
+        item_type=item[0],
+        item_id=item[1],
+        system_prompt=system_prompt,
+        model=model,
+        created_at=now,
+        last_activity_at=now,
+    )
+    return ChatSession.objects.save(session)
+
+
+@transaction.atomic
+def send_message(
+    session: ChatSession,
+    content: str,
+    *,
+    client_id: str = "",
+    model: str = "",
+    after: ChatMessage | None = None,
+    simulate: dict[str, Any] | None = None,
+    now: datetime | None = None,
+) -> tuple[ChatMessage, ChatMessage]:
+    """
+    Write a message and its pending reply, submit the reply's task, and return both; all or nothing.
+
+    It follows `after`, or the newest message. A `client_id` that was sent before returns what it made then. Raises
+    InvalidInput, SessionClosed, UnknownModel, BudgetExceeded and QueueFull.
+    """
+    now = now or clock.now()
+    _check(content)
+    message = ChatSession.objects.add_message(
+        session, MessageRole.USER, content, client_id=client_id, after=after, now=now
+    )
+    if reply := message.children.order_by("number").first():
+        return message, reply
+    _name_after(session, content)
+    return message, _ask(session, message, model=model, simulate=simulate, now=now)
+
+
+def stop_reply(reply: ChatMessage, *, now: datetime | None = None) -> ChatMessage:
+    """Stop the writing of a reply and return it fresh; what came so far stays. Idempotent."""
+    task = _task_of(reply)
+    if submission.cancel(task, now=now).status in TERMINAL:
+        replies.record(task.pk)
+    reply.refresh_from_db()
+    return reply
+
+
+@transaction.atomic
+def regenerate(reply: ChatMessage, *, model: str = "", now: datetime | None = None) -> ChatMessage:
+    """Ask again for a reply and return the new version beside it; raises NotPossible while it is still being written."""
+    now = now or clock.now()
+    if reply.role != MessageRole.ASSISTANT or reply.parent is None:
+        raise NotPossible("Only a reply can be written again.")
+    if reply.state == MessageState.PENDING and not _has_ended(reply):
+        raise NotPossible("This reply is still being written; stop it first.")
+    return _ask(reply.session, reply.parent, model=model, now=now)
+
+
+@transaction.atomic
+def edit_message(
+    message: ChatMessage, content: str, *, model: str = "", client_id: str = "", now: datetime | None = None
+) -> tuple[ChatMessage, ChatMessage]:
+    """Write another version of one's message beside it and return that with its reply; nothing is destroyed."""
+    now = now or clock.now()
+    _check(content)
+    if message.role != MessageRole.USER:
+        raise NotPossible("Only one's own messages can be edited.")
+    session = message.session
+    edited = ChatSession.objects.add_message(
+        session, MessageRole.USER, content, beside=message, client_id=client_id, now=now
+    )
+    if reply := edited.children.order_by("number").first():
+        return edited, reply
+    return edited, _ask(session, edited, model=model, now=now)
+
+
+def rename(session: ChatSession, title: str) -> ChatSession:
+    """Give the session a title and return it."""
+    session.title = title
+    return ChatSession.objects.save(session)
+
+
+def archive(session: ChatSession) -> bool:
+    """Put the session away; True when it was not there already."""
+    return ChatSession.objects.move(session, SessionState.ARCHIVED)
+
+
+def unarchive(session: ChatSession) -> bool:
+    """Take the session out of the archive; raises SessionExists when its item has an active one by now."""
+    return ChatSession.objects.move(session, SessionState.ACTIVE)
+
+
+def delete(session: ChatSession, *, now: datetime | None = None) -> bool:
+    """Delete the session for its owner and stop what is being written; the ledger stays."""
+    deleted = ChatSession.objects.delete(session)
+    for reply in ChatMessage.objects.filter(session=session).pending().exclude(task_id=None):
+        stop_reply(reply, now=now)
+    return deleted
+
+
+def close_idle(now: datetime, *, idle_for: timedelta = IDLE_FOR) -> int:
+    """Close sessions that were idle for that long, in a bounded batch; return how many."""
+    idle = ChatSession.objects.find_inactive_sessions(now, idle_for, limit=BATCH)
+    ids: list[UUID] = list(idle.values_list("pk", flat=True))
+    still_idle = ChatSession.objects.active().idle_since(now - idle_for).filter(pk__in=ids)
+    return int(still_idle.update(state=SessionState.CLOSED))
+
+
+def _ask(
+    session: ChatSession,
+    message: ChatMessage,
+    *,
+    model: str,
+    simulate: dict[str, Any] | None = None,
+    now: datetime,
+) -> ChatMessage:
+    """Write a pending reply to the message and submit its task. Part of the caller's transaction."""
+    reply = ChatSession.objects.add_message(
+        session, MessageRole.ASSISTANT, state=MessageState.PENDING, after=message, now=now
+    )
+    given = {"session_id": str(session.pk), "message_id": str(reply.pk)}
+    request = TaskRequest(
+        type=usage.TASK_TYPE,
+        input=given | ({"simulate": simulate} if simulate else {}),
+        model=model or session.model,
+        related=(usage.RELATED_TYPE, str(session.pk)),
+        serial_key=f"chat:{session.pk}",
+    )
+    reply.task_id = submission.submit(session.owner, request, now=now).pk
+    reply.save(update_fields=("task_id",))
+    transaction.on_commit(partial(_announce, session, message, reply), robust=True)
+    return reply
+
+
+def _announce(session: ChatSession, message: ChatMessage, reply: ChatMessage) -> None:
+    """Tell whoever has the session open which messages are new."""
+    event = {"name": "chat.messages", "message_ids": [str(message.pk), str(reply.pk)]}
+    events.send(group_of(session), event)
+
+
+def group_of(session: ChatSession) -> str:
+    """Return the channel group of a session: its tasks' moves and its new messages."""
+    return events.group_for_related(session.owner_id, usage.RELATED_TYPE, str(session.pk))
+
+
+def _check(content: str) -> None:
+    """Refuse what is no message: nothing, too much, or what the database cannot store."""
+    if not content.strip():
+        raise InvalidInput("A message needs text.", errors=(Mistake("/content", "must not be empty"),))
+    if len(content) > LONGEST_MESSAGE:
+        detail = f"must have at most {LONGEST_MESSAGE:,} characters"
+        raise InvalidInput("The message is too long.", errors=(Mistake("/content", detail),))
+    if "\x00" in content or not content.isprintable() and _has_surrogates(content):
+        raise InvalidInput("The message cannot be stored.", errors=(Mistake("/content", "has invalid characters"),))
+
+
+def _has_surrogates(content: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in content)
+
+
+def _name_after(session: ChatSession, content: str) -> None:
+    """Take the first line as the title of a session that has none."""
+    line = content.strip().splitlines()[0].strip()[:LONGEST_TITLE_FROM_MESSAGE]
+    if ChatSession.objects.filter(pk=session.pk, title="").update(title=line):
+        session.title = line
+
+
+def _task_of(reply: ChatMessage) -> AIGenerationTask:
+    task = AIGenerationTask.objects.filter(pk=reply.task_id).first()
+    if task is None:
+        raise NotPossible("Only a reply can be stopped.")
+    return task
+
+
+def _has_ended(reply: ChatMessage) -> bool:
+    """Did the reply's task end, though its message does not know yet? Then it does now."""
+    replies.record(reply.task_id)
+    reply.refresh_from_db()
+    return reply.state != MessageState.PENDING

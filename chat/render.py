@@ -1,0 +1,98 @@
+"""Answers as HTML: Markdown without raw HTML and without images, then sanitised against an allow-list."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+
+LONGEST_RENDERED = 400_000
+"""Characters; what is longer is shown as plain text, since parsing must stay cheap."""
+DEEPEST = 40
+"""Nested quotes and lists."""
+
+TAGS = {"a", "blockquote", "br", "code", "del", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p"}
+TAGS |= {"pre", "s", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"}
+ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
+CLASSES = {
+    "code": {"code-text"},
+    "div": {"code", "code-head", "table"},
+    "span": {"code-language"},
+    "td": {"align-left", "align-center", "align-right"},
+    "th": {"align-left", "align-center", "align-right"},
+}
+URL_SCHEMES = {"http", "https", "mailto"}
+
+
+class _Renderer(RendererHTML):
+    """Code with a head line, tables in a box that scrolls, alignment as classes: the page's policy bars style attributes."""
+
+    def fence(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+        """Return a fenced block with its language."""
+        words = tokens[index].info.split(maxsplit=1)
+        return _code_block(tokens[index].content, words[0] if words else "")
+
+    def code_block(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+        """Return an indented block."""
+        return _code_block(tokens[index].content, "")
+
+    def table_open(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+        """Open the box and the table."""
+        return '<div class="table"><table>'
+
+    def table_close(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+        """Close both."""
+        return "</table></div>"
+
+    def td_open(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+        """Open a cell."""
+        return _cell(tokens[index])
+
+    def th_open(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+        """Open a head cell."""
+        return _cell(tokens[index])
+
+
+def _cell(token: Token) -> str:
+    align = str(token.attrGet("style") or "").removeprefix("text-align:")
+    return f'<{token.tag} class="align-{align}">' if align else f"<{token.tag}>"
+
+
+def _code_block(text: str, language: str) -> str:
+    name = nh3.clean_text(language[:40])
+    head = f'<div class="code-head"><span class="code-language">{name}</span></div>'
+    return f'<div class="code">{head}<pre><code class="code-text">{_escape(text)}</code></pre></div>\n'
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    options = {"html": False, "linkify": False, "maxNesting": DEEPEST}
+    parser = MarkdownIt("commonmark", options, renderer_cls=_Renderer)
+    return parser.enable(["table", "strikethrough"]).disable(["image", "html_block", "html_inline"])
+
+
+@cache
+def _cleaner() -> nh3.Cleaner:
+    return nh3.Cleaner(
+        tags=TAGS,
+        attributes=ATTRIBUTES,
+        allowed_classes=CLASSES,
+        url_schemes=URL_SCHEMES,
+        url_relative="deny",
+        link_rel="noopener noreferrer nofollow",
+        set_tag_attribute_values={"a": {"target": "_blank"}, "pre": {"tabindex": "0"}},
+    )
+
+
+def to_html(text: str) -> str:
+    """Return the Markdown text as HTML that is safe to put into a page; nothing in it loads or runs by itself."""
+    if len(text) > LONGEST_RENDERED:
+        return f'<div class="code"><pre tabindex="0"><code class="code-text">{_escape(text)}</code></pre></div>'
+    return _cleaner().clean(_markdown().render(text))

@@ -1,0 +1,123 @@
+"""The task type `chat.reply`: the prompt is the conversation up to the reply, the result becomes the reply's text."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from ai_tasks import chunks
+from ai_tasks.errors import InvalidInput
+from ai_tasks.models import AIGenerationTask
+from ai_tasks.states import ACTIVE, TaskStatus
+from ai_tasks.task_types.base import Message, Prompt, TaskLike, TaskType
+from ai_tasks.task_types.text import DEFAULT_MAX_OUTPUT_TOKENS
+from chat import usage
+from chat.models import ChatMessage, ChatSession
+from chat.states import MessageState
+
+MOST_TURNS = 100
+"""Newest turns that a prompt takes from the conversation."""
+MOST_CHARACTERS = 200_000
+"""Characters of turns that a prompt takes, newest first; the newest turn is always taken."""
+
+INPUT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "session_id": {"type": "string", "format": "uuid"},
+        "message_id": {"type": "string", "format": "uuid", "description": "The reply that is to be written."},
+        "simulate": {"type": "object", "description": "Script for the simulator; other providers never see it."},
+    },
+    "required": ["session_id", "message_id"],
+    "additionalProperties": False,
+}
+MESSAGE_STATES = {
+    TaskStatus.COMPLETED: MessageState.DONE,
+    TaskStatus.FAILED: MessageState.FAILED,
+    TaskStatus.TIMED_OUT: MessageState.FAILED,
+    TaskStatus.CANCELLED: MessageState.CANCELLED,
+}
+
+
+def build(task: TaskLike) -> Prompt:
+    """Return the prompt of a reply: the system prompt, then the newest done turns that lead to it."""
+    session_id, message_id = task.input["session_id"], task.input["message_id"]
+    session = ChatSession.objects.filter(pk=session_id, owner=task.owner_id).first()
+    reply = ChatMessage.objects.filter(pk=message_id, session=session_id).first()
+    if session is None or reply is None:
+        raise InvalidInput("The conversation of this reply is gone.")
+    instructions = [Message("system", session.system_prompt)] if session.system_prompt else []
+    return Prompt(
+        messages=(*instructions, *_turns(session, reply)),
+        max_output_tokens=DEFAULT_MAX_OUTPUT_TOKENS,
+        options={"simulate": task.input.get("simulate", {})},
+    )
+
+
+def _turns(session: ChatSession, reply: ChatMessage) -> list[Message]:
+    """Return the turns before the reply, oldest first, within the bounds."""
+    ids = list(_ancestors(session, reply))[:MOST_TURNS]
+    for earlier in ChatMessage.objects.filter(pk__in=ids).pending():
+        record(earlier.task_id)  # its task has ended, or this one would not run: its hook is only late
+    said = ChatMessage.objects.filter(pk__in=ids, state=MessageState.DONE).exclude(content="")
+    turns: list[Message] = []
+    room = MOST_CHARACTERS
+    for message in said.order_by("-number"):
+        room -= len(message.content)
+        if turns and room < 0:
+            break
+        turns.append(Message(message.role, message.content))
+    return turns[::-1]
+
+
+def _ancestors(session: ChatSession, reply: ChatMessage) -> Iterator[UUID]:
+    """Yield the ids of the messages that lead to the reply, newest first; parents always have smaller numbers."""
+    earlier = session.messages.filter(number__lt=reply.number)
+    parents = dict(earlier.values_list("pk", "parent_id"))
+    ancestor = reply.parent_id
+    while ancestor in parents:
+        yield ancestor
+        ancestor = parents[ancestor]
+
+
+def record(task_id: UUID | None) -> bool:
+    """
+    Copy a task's outcome to its message; True when the message is what the task says.
+
+    Idempotent, and right in any order: it copies what the task is now. An active task makes the message pending.
+    """
+    task = AIGenerationTask.objects.filter(pk=task_id, type=usage.TASK_TYPE).first()
+    if task is None:
+        return False
+    values = {"state": MessageState.PENDING} if task.status in ACTIVE else _outcome(task)
+    return bool(ChatMessage.objects.filter(task_id=task_id).update(**values))
+
+
+def _outcome(task: AIGenerationTask) -> dict[str, Any]:
+    """Return the columns of an ended task's message; what was streamed before a failure or a stop is kept."""
+    if task.output is not None:
+        text = task.output.get("text", "")
+    else:
+        text = "".join(piece.data for piece in chunks.current(task))
+    return {
+        "state": MESSAGE_STATES[TaskStatus(task.status)],
+        "content": text,
+        "error": task.error,
+        "usage": task.usage,
+        "cost_usd": "" if task.cost_usd is None else f"{task.cost_usd:f}",
+        "answered_by": f"{task.provider}/{task.model}"[:160],
+    }
+
+
+def on_finished(task_id: UUID) -> None:
+    """Write the reply of a task that ended. It runs at least once, after the settling transaction."""
+    record(task_id)
+
+
+CHAT_REPLY = TaskType(
+    name=usage.TASK_TYPE,
+    input_schema=INPUT_SCHEMA,
+    build=build,
+    is_public=False,
+    deadline=timedelta(hours=1),
+    on_finished=on_finished,
+)

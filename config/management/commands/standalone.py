@@ -1,0 +1,109 @@
+"""Everything in one process, without services: web server, Celery worker and beat, on SQLite."""
+
+import fcntl
+import socket
+from argparse import ArgumentParser
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TextIO
+
+from daphne.endpoints import build_endpoint_description_strings
+from daphne.server import Server
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from ai_tasks import clock, sweeps
+from ai_tasks.access import keys, login_links
+from config.asgi import application
+from config.celery import app
+from config.embedded import Embedded
+from providers import control
+
+KEY_LIFE = timedelta(days=30)
+
+WELCOME = """
+Tasuki is running. Ctrl-C stops it; accepted tasks are kept and go on at the next start.
+
+  Chat        {url}/
+  Admin       {url}/admin/
+  API docs    {url}/api/docs/
+  Login link  {link}
+              (once, within 24 hours; user "admin")
+  API key     {key}
+              (valid for 30 days; `manage.py createapikey admin` makes another)
+
+Try it:
+
+  curl -s '{url}/api/v1/tasks?wait=30' -H 'Authorization: Bearer {key}' \\
+    -H 'Content-Type: application/json' -d '{{"type": "text.generate", "input": {{"prompt": "What is a tasuki?"}}}}'
+"""
+
+
+class Command(BaseCommand):
+    """`manage.py standalone`."""
+
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take an address to listen on."""
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+        parser.add_argument("--port", type=int, default=8000, help="port to listen on")
+
+    def handle(self, *, host: str, port: int, **_: Any) -> None:
+        """Run until told to stop."""
+        if not settings.EMBEDDED:
+            raise CommandError("standalone is for an installation without DATABASE_URL and REDIS_URL; unset them.")
+        only_one = self._lock(Path(settings.VAR_DIR) / "standalone.lock")
+        self._check_port(host, port)
+        call_command("migrate", verbosity=0, interactive=False)
+        now = clock.now()
+        control.ensure_providers(now)
+        if rescued := sweeps.rescue_from_dead_processes(now):
+            self.stdout.write(f"Took up {rescued} tasks that the last run left behind.")
+        engine = Embedded(app)
+        engine.start()
+        server = Server(
+            application,
+            endpoints=build_endpoint_description_strings(host=host, port=port),
+            ready_callable=lambda: self._welcome(f"http://{host}:{port}"),
+            http_timeout=None,
+            server_name="tasuki",
+            websocket_max_message_size=1 << 20,
+            verbosity=0,
+        )
+        try:
+            server.run()
+        finally:
+            self.stdout.write("\nStopping: running tasks get a moment to end ...")
+            engine.stop()
+            only_one.close()
+        self.stdout.write("Stopped.")
+
+    def _lock(self, path: Path) -> TextIO:
+        """Hold the data folder for this process: rescue at start must know that nobody else is alive."""
+        handle = path.open("w")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CommandError(f"Another Tasuki already runs on {path.parent}; stop it, or set TASUKI_VAR.") from error
+        return handle
+
+    def _check_port(self, host: str, port: int) -> None:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except (OSError, OverflowError) as error:
+                raise CommandError(f"Cannot listen on {host}:{port} ({error}). Try PORT=8001 make run.") from error
+
+    def _welcome(self, url: str) -> None:
+        admin, made = User.objects.get_or_create(username="admin", defaults={"is_staff": True, "is_superuser": True})
+        if made:
+            admin.set_unusable_password()
+            admin.save(update_fields=["password"])
+        _, key = keys.create(admin, "standalone", expires_at=clock.now() + KEY_LIFE)
+        link = f"{url}{login_links.make_login_link(admin)}"
+        self.stdout.write(WELCOME.format(url=url, link=link, key=key))
+        self.stdout.flush()

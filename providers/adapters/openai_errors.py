@@ -1,0 +1,119 @@
+"""
+What an OpenAI-compatible server says when it cannot, in our words.
+
+https://platform.openai.com/docs/guides/error-codes, and what OpenRouter, vLLM, llama.cpp, Azure and DeepSeek add.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from providers.adapters.http import retry_after_seconds
+from providers.errors import (
+    AuthenticationFailed,
+    BadRequest,
+    ContentRefused,
+    ContextWindowExceeded,
+    ModelNotFound,
+    Overloaded,
+    PermissionRefused,
+    ProviderError,
+    ProviderTimeout,
+    QuotaExhausted,
+    RateLimited,
+    Unavailable,
+)
+from providers.keys import scrubbed
+
+BY_CODE: dict[str, type[ProviderError]] = {
+    "context_length_exceeded": ContextWindowExceeded,
+    "exceed_context_size_error": ContextWindowExceeded,
+    "content_filter": ContentRefused,
+    "content_policy_violation": ContentRefused,
+    "insufficient_quota": QuotaExhausted,
+    "billing_hard_limit_reached": QuotaExhausted,
+    "billing_not_active": QuotaExhausted,
+    "invalid_api_key": AuthenticationFailed,
+    "model_not_found": ModelNotFound,
+}
+"""Codes and types that say more than the status beside them."""
+BY_STATUS: dict[int, type[ProviderError]] = {
+    401: AuthenticationFailed,
+    402: QuotaExhausted,
+    403: PermissionRefused,
+    404: ModelNotFound,
+    408: ProviderTimeout,
+    429: RateLimited,
+    503: Overloaded,
+    504: ProviderTimeout,
+    529: Overloaded,
+}
+BY_VAGUE_CODE: dict[str, type[ProviderError]] = {
+    "authentication_error": AuthenticationFailed,
+    "permission_error": PermissionRefused,
+    "rate_limit_exceeded": RateLimited,
+    "rate_limit_error": RateLimited,
+    "overloaded_error": Overloaded,
+    "server_overloaded": Overloaded,
+    "timeout": ProviderTimeout,
+    "invalid_request_error": BadRequest,
+}
+"""Codes and types that count only where there is no status: inside a stream."""
+TOO_LONG = re.compile(
+    r"maximum context length|context window|context size|context length|prompt is too long|too many tokens in",
+    re.IGNORECASE,
+)
+
+
+def from_response(status: int, body: bytes, headers: Mapping[str, str], *, key: str, now: datetime) -> ProviderError:
+    """Return the error that a response with this status and body stands for."""
+    text = body.decode("utf-8", "replace")
+    details = _details(_parsed(text))
+    message = details.get("message") or ("" if text.lstrip().startswith(("<", "{", "[")) else text)
+    kind = _kind(status, details, str(message))
+    return kind(scrubbed(str(message), key), retry_after_seconds=retry_after_seconds(headers, now))
+
+
+def from_stream(payload: Any, *, key: str) -> ProviderError:
+    """Return the error that an `error` object inside an answer stands for; its code may be a status (OpenRouter)."""
+    details = _details(payload)
+    code = details.get("code")
+    status = int(code) if isinstance(code, int | str) and re.fullmatch(r"[345]\d\d", str(code)) else 0
+    message = str(details.get("message") or "")
+    return _kind(status, details, message)(scrubbed(message, key))
+
+
+def _kind(status: int, details: Mapping[str, Any], message: str) -> type[ProviderError]:
+    words = list(_words(details))
+    if found := next((BY_CODE[word] for word in words if word in BY_CODE), None):
+        return found
+    if status in (0, 400, 413, 422) and TOO_LONG.search(message):
+        return ContextWindowExceeded
+    if status == 0:
+        return next((BY_VAGUE_CODE[word] for word in words if word in BY_VAGUE_CODE), Unavailable)
+    return BY_STATUS.get(status, BadRequest if 400 <= status < 500 else Unavailable)
+
+
+def _words(details: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("code", "type"):
+        if isinstance(value := details.get(name), str):
+            yield value.lower()
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _details(payload: Any) -> Mapping[str, Any]:
+    """Find the error's own object: under `error`, which may be a text, or at the top; Gemini wraps it in a list."""
+    if isinstance(payload, list) and payload:
+        payload = payload[0]
+    if not isinstance(payload, dict):
+        return {}
+    inner = payload.get("error", payload)
+    return inner if isinstance(inner, dict) else {"message": inner if isinstance(inner, str) else ""}

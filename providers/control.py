@@ -1,0 +1,78 @@
+"""Operate: make the providers' rows, and move what is shared about their state."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import transaction
+
+from providers import circuits, pricing, registry
+from providers.models import Circuit, CircuitMode, Price, Provider, ProviderLimit, Route, RouteCandidate
+from providers.types import ProviderConfig
+
+__all__ = ["block", "close", "ensure_providers", "set_circuit_mode", "trip"]
+
+SIMULATOR_CONCURRENCY, DEFAULT_CONCURRENCY = 64, 16
+SIMULATOR_USD = {"input": "0.10", "cache_read": "0.05", "cache_write": "0.10", "output": "0.40", "reasoning": "0.40"}
+SIMULATOR_MODELS = {"sim-1": 1, "sim-large": 10}
+DEFAULT_ROUTE = "default"
+
+trip = circuits.trip
+close = circuits.close
+block = circuits.block
+
+
+def set_circuit_mode(provider: str, mode: CircuitMode | str, now: datetime) -> None:
+    """Force the provider's circuit open or closed, or give it back to itself."""
+    circuits.set_mode(provider, CircuitMode(mode), now)
+
+
+def ensure_providers(now: datetime) -> None:
+    """
+    Make the rows that are missing: each provider with its limits, circuit and prices, and the default route.
+
+    What is there is never changed, and what an operator has deleted from a provider's prices stays deleted. Any number
+    of processes may do this at once.
+    """
+    for config in registry.configs().values():
+        with transaction.atomic():
+            _ensure_provider(config, now)
+    with transaction.atomic():
+        _ensure_default_route()
+    pricing.forget()
+
+
+def _ensure_provider(config: ProviderConfig, now: datetime) -> None:
+    provider, is_new = Provider.objects.establish(config.slug, config.adapter)
+    concurrency = SIMULATOR_CONCURRENCY if config.adapter == "simulator" else DEFAULT_CONCURRENCY
+    limit = ProviderLimit(provider=provider, model="", max_concurrency=concurrency)
+    ProviderLimit.objects.bulk_create([limit], ignore_conflicts=True)
+    Circuit.objects.bulk_create([Circuit(provider=provider)], ignore_conflicts=True)
+    if is_new and (config.adapter == "simulator" or config.options.get("simulate")):
+        Price.objects.bulk_create(_simulator_prices(provider, now))
+
+
+def _simulator_prices(provider: Provider, now: datetime) -> list[Price]:
+    return [
+        Price(
+            provider=provider,
+            model=model,
+            effective_from=pricing.ALWAYS,
+            source=f"made up for the simulator, {now:%Y-%m-%d}",
+            **{f"{bucket}_usd": Decimal(usd) * factor for bucket, usd in SIMULATOR_USD.items()},
+        )
+        for model, factor in SIMULATOR_MODELS.items()
+    ]
+
+
+def _ensure_default_route() -> None:
+    """Make the route `default`; candidates of providers that are not configured are left out (a check reports them)."""
+    route, is_new = Route.objects.get_or_create(alias=DEFAULT_ROUTE)
+    if not is_new:
+        return
+    pairs = [candidate.partition("/") for candidate in settings.AI_DEFAULT_ROUTE]
+    known = [(provider, model) for provider, _, model in pairs if model and provider in registry.adapters()]
+    RouteCandidate.objects.bulk_create(
+        RouteCandidate(route=route, position=position, provider_id=provider, model=model)
+        for position, (provider, model) in enumerate(known)
+    )

@@ -1,0 +1,87 @@
+"""Call: one request to one provider, its answer folded, its bill known. Trying again is not decided here."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from providers import loop, pricing, registry, tokens
+from providers.adapters.base import Adapter
+from providers.errors import FirstTokenTimeout, IdleTimeout, ProviderError, ProviderTimeout, TotalTimeout
+from providers.folding import Fold
+from providers.types import Candidate, Completion, CompletionRequest, Delta, Message, Usage
+
+OnDelta = Callable[[Delta], None]
+
+
+async def complete(candidate: Candidate, request: CompletionRequest, on_delta: OnDelta) -> Completion:
+    """
+    Call the candidate and return its whole answer; `on_delta` gets each piece as it comes, on this loop, storable.
+
+    Raises ProviderError with `.usage` and `.partial` set. What the provider does not say about usage is counted from
+    what came. Cancelling ends the call at once.
+    """
+    fold = Fold(request, on_delta)
+    try:
+        adapter = registry.adapter(candidate.provider)
+        stream = request.stream and adapter.capabilities.streams
+        await _receive(adapter, replace(request, model=candidate.model, stream=stream), fold)
+        return fold.completion()
+    except ProviderError as error:
+        fold.explain(error)
+        raise
+
+
+async def _receive(adapter: Adapter, request: CompletionRequest, fold: Fold) -> None:
+    """Take what comes until the finish, within the adapter's patience and the request's total time."""
+    clock = asyncio.get_running_loop()
+    last = clock.time() + request.total_timeout_seconds
+    patience = adapter.patience
+    first = clock.time() + patience.first_token_seconds if request.stream else last
+    try:
+        async with asyncio.timeout_at(min(first, last)) as scope, aclosing(adapter.stream(request)) as items:
+            async for item in items:
+                fold.take(item)
+                if fold.finish:
+                    break
+                scope.reschedule(min(clock.time() + patience.idle_seconds, last))
+    except TimeoutError:
+        raise _timeout(fold, is_over=clock.time() >= last) from None
+
+
+def _timeout(fold: Fold, *, is_over: bool) -> ProviderTimeout:
+    if is_over:
+        return TotalTimeout()
+    return IdleTimeout() if fold.has_begun else FirstTokenTimeout()
+
+
+def start(candidate: Candidate, request: CompletionRequest, on_delta: OnDelta) -> Future[Completion]:
+    """
+    Begin the call on the process's loop and return its future; cancelling that closes the HTTP request at once.
+
+    `on_delta` runs on the loop's thread and must not wait. One more piece may come while a cancel is on its way.
+    """
+    return loop.submit(complete(candidate, request, on_delta))
+
+
+def stop(timeout_seconds: float) -> None:
+    """Cancel all calls of this process, close its connections and end its loop, waiting so long for it."""
+    loop.stop(timeout_seconds)
+
+
+def estimate_input_tokens(messages: Iterable[Message]) -> int:
+    """Return how many tokens a prompt is, rather too many than too few."""
+    return tokens.estimate_input(messages)
+
+
+def count_usage(messages: Iterable[Message], output: str) -> Usage:
+    """Return the usage of a call that ended without a word about it, a cancelled one say, from what had come."""
+    return tokens.count_usage(messages, output)
+
+
+def cost_usd(candidate: Candidate, usage: Usage, at: datetime) -> Decimal | None:
+    """Return what the usage costs at that moment's price, unrounded; None: unpriced."""
+    return pricing.cost_usd(candidate, usage, at)

@@ -1,0 +1,72 @@
+"""Choose: which providers a model's name stands for, how much they bear, and whether they may be asked now."""
+
+import re
+from datetime import datetime
+
+from providers import circuits, registry
+from providers.models import Price, ProviderLimit, Route, RouteCandidate
+from providers.types import Candidate, Gate, Limits, ModelChoice
+
+__all__ = ["Gate", "ModelChoice", "UnknownModel", "gate", "limits", "models", "resolve", "slugs", "take_probe"]
+
+ALIAS = re.compile(r"[-a-zA-Z0-9_]{1,60}")
+MODEL_LENGTH = 120
+
+
+class UnknownModel(ValueError):
+    """No route of that name, and no configured provider."""
+
+
+def slugs() -> list[str]:
+    """Return the configured providers' names, in the order of the setting."""
+    return list(registry.adapters())
+
+
+def resolve(model: str) -> list[Candidate]:
+    """
+    Return who may do the work, the first choice first.
+
+    `alias` gives the route's candidates as far as their providers are configured; `provider/model` that one, whatever
+    the model is called (slashes included). Raises UnknownModel.
+    """
+    provider, slash, name = model.partition("/")
+    if slash and provider in registry.adapters() and 0 < len(name) <= MODEL_LENGTH and name.isprintable():
+        return [Candidate(provider, name)]
+    if not slash and ALIAS.fullmatch(model) and (found := _route(model)):
+        return found
+    raise UnknownModel(f"There is no route {model[:160]!r}, and no configured provider of that name.")
+
+
+def _route(alias: str) -> list[Candidate]:
+    places = RouteCandidate.objects.filter(route=alias, provider__in=slugs()).order_by("position")
+    return [Candidate(place.provider_id, place.model) for place in places]
+
+
+def limits(provider: str) -> dict[str, Limits]:
+    """Return the provider's bounds by model; the key "" is the provider as a whole and always there."""
+    rows = ProviderLimit.objects.filter(provider=provider)
+    return {"": Limits()} | {
+        row.model: Limits(row.max_concurrency, row.requests_per_minute, row.tokens_per_minute) for row in rows
+    }
+
+
+def gate(provider: str, now: datetime) -> Gate:
+    """Return whether calls may go to the provider now, and if not, why and until when."""
+    return circuits.gate(provider, now)
+
+
+def take_probe(provider: str, until: datetime, now: datetime) -> bool:
+    """Lease the one half-open call until then; False: somebody else has it, or none is to be had."""
+    return circuits.take_probe(provider, until, now)
+
+
+def models() -> list[ModelChoice]:
+    """Return what a model picker offers: the routes that lead somewhere, then every priced `provider/model`."""
+    configured = slugs()
+    choices = []
+    for route in Route.objects.with_candidates():
+        places = [place for place in route.candidates.all() if place.provider_id in configured]
+        if places:
+            choices.append(ModelChoice(route.alias, f"{route.alias} → {places[0]}"))
+    pairs = Price.objects.priced_models(configured)
+    return choices + [ModelChoice(f"{provider}/{name}", f"{provider}/{name}") for provider, name in pairs]
