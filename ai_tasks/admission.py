@@ -21,7 +21,7 @@ from providers import gateway, routing
 from providers.types import Candidate, Usage
 from queueing.fairness import Picker
 from queueing.models import QueueEntry, TaskQueue
-from queueing.states import EntryState, Lane, ParkedReason
+from queueing.states import EntryState, ParkedReason
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def plan(
     QueueEntry.objects.due(now).of(provider).wake()
     room = capacity.measure(provider, workers, now)
     result = Plan()
-    for lane in Lane.values:
+    for lane in TaskQueue.objects.occupied_lanes(provider):
         _Admission(tasks, room, provider, lane, now).fill(result, limit)
     result.next_wake_at = _next_wake(provider, room, now)
     return result

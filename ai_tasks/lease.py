@@ -33,8 +33,6 @@ class Lease:
     epoch: int
     next_seq: int
     max_output_tokens: int
-    pieces: tuple[Piece, ...] = ()
-    """What beginning wrote to the stream: a reset, when something was streamed before."""
 
 
 def announce(task: Any, status: str) -> None:
@@ -64,39 +62,37 @@ def begin(
     entry = fence.select_for_update().first()
     if entry is None:
         return None
-    attempt = Attempt.objects.of_lease(task_id, epoch).get()
-    if is_shut(entry, attempt, now):
+    if is_shut(entry, now):
         give_back(tasks, entry, now)
         return None
     fence.update(state=EntryState.RUNNING, worker=worker, leased_until=now + settings.AI_LEASE)
     pending = tasks.held_as(task_id, epoch, TaskStatus.PENDING)
     if not pending.update(status=TaskStatus.PROCESSING, started_at=Coalesce(F("started_at"), now), updated_at=now):
         raise RuntimeError(f"Task {task_id} is not pending although its entry is queued.")
-    Attempt.objects.filter(pk=attempt.pk).update(state=AttemptState.STARTED, started_at=now, worker=worker)
+    Attempt.objects.of_lease(task_id, epoch).update(state=AttemptState.STARTED, started_at=now, worker=worker)
     task = tasks.get(pk=task_id)
     announce(task, TaskStatus.PROCESSING)
     return _lease(task, epoch, entry.max_output_tokens)
 
 
 def _lease(task: Any, epoch: int, max_output_tokens: int) -> Lease:
-    next_seq = task.chunks.model.objects.last_seq(task.pk) + 1
-    pieces: tuple[Piece, ...] = ()
-    newest = task.chunks.order_by("-seq").first()
-    if newest is not None and newest.kind != ChunkKind.RESET:
-        reason = task.error["code"] if task.error else "worker_lost"
-        pieces = (Piece(next_seq, epoch, ChunkKind.RESET, reason),)
-        chunks.write(task, pieces)
-        transaction.on_commit(partial(events.send_chunks, task.pk, pieces), robust=True)
-    return Lease(task, epoch, next_seq + len(pieces), max_output_tokens, pieces)
+    newest = task.chunks.order_by("-seq").first() if epoch > 1 else None
+    if newest is None or newest.kind == ChunkKind.RESET:
+        return Lease(task, epoch, newest.seq + 1 if newest else 1, max_output_tokens)
+    reason = task.error["code"] if task.error else "worker_lost"
+    reset = Piece(newest.seq + 1, epoch, ChunkKind.RESET, reason)
+    chunks.write(task, [reset])
+    transaction.on_commit(partial(events.send_chunks, task.pk, [reset]), robust=True)
+    return Lease(task, epoch, reset.seq + 1, max_output_tokens)
 
 
-def is_shut(entry: QueueEntry, attempt: Attempt, now: datetime) -> bool:
-    """Has a gate of the provider closed since the entry was admitted?"""
-    queue = TaskQueue.objects.queue(entry.provider, entry.lane)
-    if queue.is_paused(now):
+def is_shut(entry: QueueEntry, now: datetime) -> bool:
+    """Has a gate of the provider closed since the entry was admitted? A half-open circuit lets its probe pass."""
+    if TaskQueue.objects.queue(entry.provider, entry.lane).is_paused(now):
         return True
-    gate = routing.gate(entry.provider, now)
-    return bool(gate.reason) and not attempt.is_probe
+    if not routing.gate(entry.provider, now).reason:
+        return False
+    return not Attempt.objects.of_lease(entry.task_id, entry.epoch).filter(is_probe=True).exists()
 
 
 def give_back(tasks: QuerySet[Any], entry: QueueEntry, now: datetime, *, until: datetime | None = None) -> bool:

@@ -1,5 +1,6 @@
 """What people wish of a chat, one function each. Who may do it is for the caller to ask, through `for_user`."""
 
+import re
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ from django.db import transaction
 from ai_tasks import clock, events, submission
 from ai_tasks.errors import InvalidInput, Mistake, NotPossible
 from ai_tasks.models import AIGenerationTask
+from ai_tasks.models_on_offer import require_model
 from ai_tasks.states import TERMINAL
 from ai_tasks.submission import TaskRequest
 from chat import replies, usage
@@ -23,6 +25,8 @@ LONGEST_TITLE_FROM_MESSAGE = 60
 IDLE_FOR = timedelta(days=30)
 """After so long without a message a session is closed; a new message reopens it."""
 BATCH = 500
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+"""NUL and lone surrogates: PostgreSQL stores neither."""
 
 
 def start_session(
@@ -34,7 +38,8 @@ def start_session(
     model: str = "default",
     now: datetime | None = None,
 ) -> ChatSession:
-    """Make a session and return it; raises SessionExists when there is an active one about this item."""
+    """Make a session and return it; raises UnknownModel, and SessionExists when there is an active one about this item."""
+    require_model(model)
     now = now or clock.now()
     session = ChatSession(
         owner=owner,
@@ -92,7 +97,7 @@ def regenerate(reply: ChatMessage, *, model: str = "", now: datetime | None = No
     now = now or clock.now()
     if reply.role != MessageRole.ASSISTANT or reply.parent is None:
         raise NotPossible("Only a reply can be written again.")
-    if reply.state == MessageState.PENDING and not _has_ended(reply):
+    if is_being_written(reply):
         raise NotPossible("This reply is still being written; stop it first.")
     return _ask(reply.session, reply.parent, model=model, now=now)
 
@@ -115,20 +120,39 @@ def edit_message(
     return edited, _ask(session, edited, model=model, now=now)
 
 
+@transaction.atomic
+def change(session: ChatSession, *, state: str = "", **values: str) -> ChatSession:
+    """
+    Change title, system prompt or model, archive the session or take it out again; return it.
+
+    Raises UnknownModel, and SessionExists when its item has an active session by now.
+    """
+    if "model" in values:
+        require_model(values["model"])
+    for name, value in values.items():
+        setattr(session, name, value)
+    if values:
+        ChatSession.objects.save(session)
+    if state:
+        ChatSession.objects.move(session, SessionState(state))
+    return session
+
+
+def is_being_written(reply: ChatMessage) -> bool:
+    """Is the reply's task at work? The reply becomes what its task says: the hook that writes it may be late."""
+    if replies.record(reply.task_id):
+        reply.refresh_from_db(fields=("state", "content", "error", "usage", "cost_usd", "answered_by", "fallback"))
+    return reply.state == MessageState.PENDING
+
+
 def rename(session: ChatSession, title: str) -> ChatSession:
     """Give the session a title and return it."""
-    session.title = title
-    return ChatSession.objects.save(session)
+    return change(session, title=title)
 
 
-def archive(session: ChatSession) -> bool:
-    """Put the session away; True when it was not there already."""
-    return ChatSession.objects.move(session, SessionState.ARCHIVED)
-
-
-def unarchive(session: ChatSession) -> bool:
-    """Take the session out of the archive; raises SessionExists when its item has an active one by now."""
-    return ChatSession.objects.move(session, SessionState.ACTIVE)
+def archive(session: ChatSession) -> ChatSession:
+    """Put the session away and return it."""
+    return change(session, state=SessionState.ARCHIVED)
 
 
 def delete(session: ChatSession, *, now: datetime | None = None) -> bool:
@@ -191,12 +215,8 @@ def _check(content: str) -> None:
     if len(content) > LONGEST_MESSAGE:
         detail = f"must have at most {LONGEST_MESSAGE:,} characters"
         raise InvalidInput("The message is too long.", errors=(Mistake("/content", detail),))
-    if "\x00" in content or not content.isprintable() and _has_surrogates(content):
+    if UNSTORABLE.search(content):
         raise InvalidInput("The message cannot be stored.", errors=(Mistake("/content", "has invalid characters"),))
-
-
-def _has_surrogates(content: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in content)
 
 
 def _name_after(session: ChatSession, content: str) -> None:
@@ -211,10 +231,3 @@ def _task_of(reply: ChatMessage) -> AIGenerationTask:
     if task is None:
         raise NotPossible("Only a reply can be stopped.")
     return task
-
-
-def _has_ended(reply: ChatMessage) -> bool:
-    """Did the reply's task end, though its message does not know yet? Then it does now."""
-    replies.record(reply.task_id)
-    reply.refresh_from_db()
-    return reply.state != MessageState.PENDING

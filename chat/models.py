@@ -72,6 +72,8 @@ class ChatMessage(models.Model):
     """Decimal string as the task shows it; empty: unpriced or not known."""
     answered_by = models.CharField(max_length=160, blank=True, default="")
     """`provider/model` that wrote it."""
+    fallback = models.JSONField(null=True, blank=True)
+    """`{"from", "to", "reason"}` when another candidate of the route could not answer."""
     created_at = models.DateTimeField()
 
     objects = ChatMessageQuerySet.as_manager()
@@ -90,3 +92,8 @@ class ChatMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.session_id}#{self.number}"
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Is its task still writing it, as far as this row knows?"""
+        return self.state == MessageState.PENDING and self.task_id is not None

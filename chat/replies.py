@@ -8,6 +8,7 @@ from uuid import UUID
 from ai_tasks import chunks
 from ai_tasks.errors import InvalidInput
 from ai_tasks.models import AIGenerationTask
+from ai_tasks.representation import task_json
 from ai_tasks.states import ACTIVE, TaskStatus
 from ai_tasks.task_types.base import Message, Prompt, TaskLike, TaskType
 from ai_tasks.task_types.text import DEFAULT_MAX_OUTPUT_TOKENS
@@ -94,18 +95,30 @@ def record(task_id: UUID | None) -> bool:
 
 def _outcome(task: AIGenerationTask) -> dict[str, Any]:
     """Return the columns of an ended task's message; what was streamed before a failure or a stop is kept."""
-    if task.output is not None:
-        text = task.output.get("text", "")
+    shown = task_json(task)
+    if shown["output"] is not None:
+        text = shown["output"].get("text", "")
     else:
         text = "".join(piece.data for piece in chunks.current(task))
     return {
         "state": MESSAGE_STATES[TaskStatus(task.status)],
         "content": text,
-        "error": task.error,
-        "usage": task.usage,
-        "cost_usd": "" if task.cost_usd is None else f"{task.cost_usd:f}",
+        "error": shown["error"],
+        "usage": shown["usage"],
+        "cost_usd": shown["cost_usd"] or "",
         "answered_by": f"{task.provider}/{task.model}"[:160],
+        "fallback": fallback_of(shown),
     }
+
+
+def fallback_of(task: dict[str, Any]) -> dict[str, str] | None:
+    """Return `{"from", "to", "reason"}` when another candidate was tried before the task's present one; of its JSON."""
+    present = f"{task['provider']}/{task['model']}"
+    for attempt in reversed(task["attempts"]):
+        tried = f"{attempt['provider']}/{attempt['model']}"
+        if tried != present and attempt["error"]:
+            return {"from": tried, "to": present, "reason": attempt["error"]["code"]}
+    return None
 
 
 def on_finished(task_id: UUID) -> None:

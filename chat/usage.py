@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce
 
 from ai_tasks.accounts.fields import UsdField
 from ai_tasks.models import LedgerEntry
+from ai_tasks.representation import usd
 
 TASK_TYPE = "chat.reply"
 RELATED_TYPE = "chat_session"
@@ -37,14 +38,10 @@ class TokenUsage(NamedTuple):
         """In and out."""
         return self.input_tokens + self.output_tokens
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as the API shows it; the cost is a decimal string, null when any of it is unpriced."""
-        return {
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "total_tokens": self.total_tokens,
-            "cost_usd": None if self.unpriced_calls else f"{self.cost_usd:f}",
-        }
+    @property
+    def cost_text(self) -> str | None:
+        """The cost as a decimal string; None when any of it is unpriced."""
+        return None if self.unpriced_calls else usd(self.cost_usd)
 
 
 def _sum_of(*buckets: str) -> Any:
@@ -69,7 +66,7 @@ def of_user(user: Any, period: Period | None = None) -> TokenUsage:
     found = _entries().filter(owner=user)
     if period is not None:
         found = found.filter(created_at__gte=period.since, created_at__lt=period.until)
-    return TokenUsage(**found.aggregate(**_named(SUMS)))
+    return TokenUsage(**found.aggregate(**SUMS))
 
 
 def of_sessions(session_ids: Iterable[UUID]) -> dict[str, TokenUsage]:

@@ -1,4 +1,39 @@
+"""The ASGI application: HTTP by Django, WebSockets by Channels."""
+
+import asyncio
 import os
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
-application = get_asgi_application()
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+http: Any = get_asgi_application()
+
+# Models are importable only from here on.
+from django.conf import settings  # noqa: E402
+from django.urls import re_path  # noqa: E402
+
+from ai_tasks import events, routing  # noqa: E402
+from ai_tasks.api.bodies import BoundedBodies  # noqa: E402
+from ai_tasks.sockets import NotFoundSocket, SocketAccess  # noqa: E402
+
+sockets = [
+    *routing.websocket_urlpatterns,
+    *(import_module("chat.routing").websocket_urlpatterns if find_spec("chat.routing") else ()),
+    re_path("", NotFoundSocket.as_asgi()),
+]
+protocols = ProtocolTypeRouter(
+    {
+        "http": BoundedBodies(http, settings.DATA_UPLOAD_MAX_MEMORY_SIZE),
+        "websocket": SocketAccess(URLRouter(sockets)),
+    }
+)
+
+
+async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Serve one connection; the loop that serves is the one where an in-memory channel layer lives."""
+    events.use_loop(asyncio.get_running_loop())
+    await protocols(scope, receive, send)

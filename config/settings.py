@@ -40,9 +40,9 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
-#    "ai_tasks.api.middleware.RequestIdMiddleware",
-#    "ai_tasks.api.middleware.ContentSecurityPolicyMiddleware",
+    "config.static.StaticFilesMiddleware",
+    "ai_tasks.api.middleware.RequestIdMiddleware",
+    "ai_tasks.api.middleware.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -152,6 +152,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["ai_tasks.api.parsers.BoundedJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ai_tasks.api.negotiation.FirstRenderer",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "ai_tasks.api.problems.handle",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -187,8 +188,10 @@ AI_CONTROL_THREADS = 2
 AI_DISPATCHER = env.boolean("AI_DISPATCHER", default=True)
 """May this process hand work to Celery?"""
 
-CELERY_TASK_QUEUES = [Queue(f"ai.{slug}.{lane}") for slug in AI_PROVIDERS for lane in ("default", "long")]
-CELERY_TASK_QUEUES += [Queue(CELERY_TASK_DEFAULT_QUEUE)]
+CELERY_TASK_QUEUES = [
+    Queue(name, routing_key=name)
+    for name in [*(f"ai.{slug}.{lane}" for slug in AI_PROVIDERS for lane in ("default", "long")), "control"]
+]
 CELERY_WORKER_CONCURRENCY = AI_WORKER_THREADS + AI_CONTROL_THREADS
 
 LOGGING = {

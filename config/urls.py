@@ -1,2 +1,27 @@
-from django.urls import path
-urlpatterns = []
+"""Every address of the site."""
+
+from django.contrib import admin
+from django.contrib.auth import views as auth
+from django.urls import include, path, re_path
+
+from ai_tasks.api import fallbacks, health
+from config import login
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("api/", include("ai_tasks.api.urls")),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/once/<str:uidb64>/<str:token>/", login.once, name="login-once"),
+    path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("", include("chat.urls")),
+    # Not left to handler404, which DEBUG replaces by its own page.
+    re_path("^api/", fallbacks.not_found),
+]
+
+handler400 = fallbacks.bad_request
+handler403 = fallbacks.permission_denied
+handler404 = fallbacks.page_not_found
+handler500 = fallbacks.server_error

@@ -62,7 +62,9 @@ class Picker:
         self._entries = entries
         self._batch = batch
         self._clocks = {clock.priority: clock for clock in sorted(clocks, key=lambda clock: clock.priority)}
-        self._heads = {priority: self._read(priority) for priority in self._clocks}
+        self._heads = {
+            priority: self._read(priority) if clock.has_waiting else deque() for priority, clock in self._clocks.items()
+        }
         self.served: set[int] = set()
         """Priorities whose clock has moved."""
 

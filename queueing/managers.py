@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import Count, Min, QuerySet
+from django.db.models import Count, Exists, Min, OuterRef, QuerySet
 
 from queueing import fairness
 from queueing.errors import AlreadyQueued, QueueFull
 from queueing.states import LIVE_AT_PROVIDER, EntryState, Lane, ParkedReason, Priority
 
 if TYPE_CHECKING:
-    from queueing.models import DeadLetter, QueueEntry, TaskQueue
+    from queueing.models import DeadLetter, PriorityClass, QueueEntry, TaskQueue
 
 DEFAULT_LEASE = timedelta(seconds=90)
 VARYING = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+", re.IGNORECASE)
@@ -112,6 +112,19 @@ class QueueEntryManager(models.Manager.from_queryset(QueueEntryQuerySet)):  # ty
         return woken
 
 
+class PriorityClassQuerySet(QuerySet["PriorityClass"]):
+    """Adjectives of classes."""
+
+    def with_heads(self, entries: QueueEntryManager) -> PriorityClassQuerySet:
+        """Each with `has_waiting`."""
+        same = {"provider": OuterRef("queue__provider"), "lane": OuterRef("queue__lane")}
+        head = entries.waiting().filter(priority=OuterRef("priority"), **same)
+        return self.annotate(has_waiting=Exists(head))
+
+
+PriorityClassManager = models.Manager.from_queryset(PriorityClassQuerySet)
+
+
 class TaskQueueManager(models.Manager["TaskQueue"]):
     """The TaskQueue repository."""
 
@@ -189,7 +202,13 @@ class TaskQueueManager(models.Manager["TaskQueue"]):
         entries = self.entries.waiting().of(queue.provider, queue.lane)
         if is_locking:
             entries = entries.select_for_update(skip_locked=True)
-        return fairness.Picker(entries, list(queue.classes.all()), batch=batch)
+        return fairness.Picker(entries, list(queue.classes.with_heads(self.entries)), batch=batch)
+
+    def occupied_lanes(self, provider: str) -> list[str]:
+        """Return the provider's lanes in which anything waits: one index probe per class."""
+        classes = self.model.classes.rel.related_model.objects.filter(queue__provider=provider)
+        occupied = classes.with_heads(self.entries).filter(has_waiting=True)
+        return sorted(set(occupied.values_list("queue__lane", flat=True)))
 
     @transaction.atomic
     def dequeue(

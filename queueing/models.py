@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from queueing.managers import DeadLetterManager, QueueEntryManager, TaskQueueManager
+from queueing.managers import DeadLetterManager, PriorityClassManager, QueueEntryManager, TaskQueueManager
 from queueing.states import LIVE_AT_PROVIDER, EntryState, Lane, ParkedReason, Priority
 
 
@@ -60,6 +60,11 @@ class PriorityClass(models.Model):
     """Fair tag of the last admission (V of start-time fair queueing)."""
     last_served_at = models.DateTimeField(null=True, blank=True)
     """Last admission; aging counts from here."""
+
+    has_waiting: bool
+    """Does anything wait in it? Annotated by `with_heads`."""
+
+    objects = PriorityClassManager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=("queue", "priority"), name="class_once_per_queue")]

@@ -65,9 +65,7 @@ def _bound_lock_wait(bound: str) -> None:
             cursor.execute(f"SET LOCAL lock_timeout TO {bound if bound == 'DEFAULT' else repr(bound)}")
 
 
-def _earlier(
-    record: IdempotencyRecord, values: dict[str, Any], now: datetime
-) -> tuple[IdempotencyRecord, bool]:
+def _earlier(record: IdempotencyRecord, values: dict[str, Any], now: datetime) -> tuple[IdempotencyRecord, bool]:
     if record.created_at <= now - REMEMBERED_FOR:
         fence = IdempotencyRecord.objects.filter(pk=record.pk, created_at=record.created_at)
         if not fence.update(object_id=None, **values):

@@ -46,8 +46,8 @@ def authenticate(text: str, now: datetime) -> ApiKey | None:
     """
     Return the valid key of that text, with its owner, or None.
 
-    Looked up by digest, so that its time tells nothing about other keys. Refused: unknown, revoked, expired, and those of
-    inactive users. The use is noted at most once a minute.
+    Looked up by digest, so that its time tells nothing about other keys. Refused: unknown, revoked, expired, and
+    those of inactive users. The use is noted at most once a minute.
     """
     if not KEY.fullmatch(text):
         return None

@@ -30,7 +30,7 @@ def make_login_link(user: User) -> str:
 
 
 def redeem(uidb64: str, token: str, now: datetime) -> User | None:
-    """Use the link up and return its user, or None. Of several at once one wins: whose UPDATE of last_login finds it."""
+    """Use the link up and return its user, or None. Of several at once one wins: whose UPDATE finds last_login."""
     user = _user_of(uidb64)
     if user is None or not tokens.check_token(user, token):
         return None

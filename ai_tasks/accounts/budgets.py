@@ -5,10 +5,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from django.db import transaction
 from django.db.models import F, Q
 
 from ai_tasks.accounts.fields import usd
 from ai_tasks.accounts.models import Attempt, Budget, BudgetPeriod, Hold
+from queueing.models import QueueEntry
+from queueing.states import ParkedReason
 
 ZERO = Decimal(0)
 
@@ -34,6 +37,14 @@ def current_period(budget: Budget, now: datetime) -> BudgetPeriod:
         budget=budget, period=f"{local:%Y-%m}", defaults={"limit_usd": budget.limit_usd, "ends_at": ends_at}
     )
     return period
+
+
+@transaction.atomic
+def store(budget: Budget, now: datetime) -> None:
+    """Save a budget, put its limit in force for the months that are not over, and wake what waited for it."""
+    budget.save()
+    budget.periods.filter(ends_at__gt=now).update(limit_usd=budget.limit_usd)
+    QueueEntry.objects.wake_key(ParkedReason.BUDGET, str(budget.pk))
 
 
 def exhausted(budgets: Iterable[Budget], amount: Decimal, now: datetime) -> BudgetPeriod | None:

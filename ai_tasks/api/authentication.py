@@ -6,10 +6,9 @@ from django.contrib.auth.models import User
 from drf_spectacular.authentication import SessionScheme
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import authentication
-from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from ai_tasks import clock
 from ai_tasks.access import keys
@@ -52,7 +51,7 @@ class HasScope(IsAuthenticated):
 
     message = "The API key does not have the scope for this."
 
-    def has_permission(self, request: Request, view: APIView) -> bool:
+    def has_permission(self, request: Request, view: Any) -> bool:
         """May the caller use this view at all?"""
         if not super().has_permission(request, view):
             return False
@@ -65,9 +64,16 @@ class IsOperator(BasePermission):
 
     message = "Only operators may see this."
 
-    def has_permission(self, request: Request, view: APIView) -> bool:
+    def has_permission(self, request: Request, view: Any) -> bool:
         """Is the user one of the staff?"""
         return bool(request.user.is_staff)
+
+
+def user_of(request: Request) -> User:
+    """Return the caller, who is known: views without HasScope must not ask."""
+    if not isinstance(request.user, User):
+        raise NotAuthenticated
+    return request.user
 
 
 def scopes_of(request: Request) -> tuple[str, ...]:
@@ -94,5 +100,5 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 class BrowserSessionScheme(SessionScheme):  # type: ignore[no-untyped-call]
     """How the API's description names the session."""
 
-    target_class = SessionAuthentication
+    target_class = SessionAuthentication  # type: ignore[assignment]
     name = "session"

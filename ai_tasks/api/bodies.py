@@ -14,8 +14,8 @@ class BoundedBodies:
     """
     Refuses bodies over the bound with 413, and gives those without a Content-Length one.
 
-    A body of declared length is refused unread. One of unknown length (chunked) is read up to the bound and handed on with
-    its length, which Django and REST framework take for "no body" otherwise.
+    A body of declared length is refused unread. One of unknown length (chunked) is read up to the bound and handed on
+    with its length, which Django and REST framework take for "no body" otherwise.
     """
 
     def __init__(self, application: ASGI3Application, bound: int) -> None:
@@ -54,7 +54,7 @@ class BoundedBodies:
             return waiting.pop() if waiting else await receive()
 
         headers = [*scope["headers"], *([(b"content-length", str(len(body)).encode())] if body else [])]
-        await self.application({**scope, "headers": headers}, replay, send)  # type: ignore[typeddict-item]
+        await self.application({**scope, "headers": headers}, replay, send)
 
     async def _refuse(self, scope: HTTPScope, send: ASGISendCallable) -> None:
         given = _header(scope, b"x-request-id")

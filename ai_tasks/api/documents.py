@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.drainage import set_override
 from drf_spectacular.utils import OpenApiResponse, extend_schema_field
 from rest_framework import serializers
 
@@ -9,6 +10,13 @@ from ai_tasks.states import TaskStatus
 from queueing.states import Lane, Priority
 
 Document = serializers.Serializer[Any]
+
+
+def always(word: str) -> serializers.CharField:
+    """Return a field that is always this word."""
+    field = serializers.CharField()
+    set_override(field, "field", {"type": "string", "const": word})
+    return field
 
 
 class ProblemMistake(Document):
@@ -26,7 +34,7 @@ class ProblemDocument(Document):
     status = serializers.IntegerField()
     code = serializers.CharField()
     detail = serializers.CharField()
-    errors = ProblemMistake(many=True)
+    errors = ProblemMistake(many=True)  # type: ignore[assignment]
     request_id = serializers.CharField()
     retryable = serializers.BooleanField()
 
@@ -47,7 +55,7 @@ class TaskUsage(Document):
     output_tokens = serializers.IntegerField()
     reasoning_tokens = serializers.IntegerField()
     total_tokens = serializers.IntegerField()
-    source = serializers.ChoiceField(choices=["provider", "counted", "estimated"])
+    source = serializers.ChoiceField(choices=["provider", "counted", "estimated"])  # type: ignore[assignment]
 
 
 class TaskWaiting(Document):
@@ -68,7 +76,7 @@ class TaskDocument(Document):
     """A task."""
 
     id = serializers.UUIDField()
-    object = serializers.ChoiceField(choices=["task"])
+    object = always("task")
     type = serializers.CharField()
     status = serializers.ChoiceField(choices=TaskStatus.values)
     priority = serializers.ChoiceField(choices=[priority.word for priority in Priority])
@@ -90,7 +98,7 @@ class TaskDocument(Document):
 class ListDocument(Document):
     """What every list has."""
 
-    object = serializers.ChoiceField(choices=["list"])
+    object = always("list")
     has_more = serializers.BooleanField()
     next = serializers.CharField(allow_null=True, help_text="Give it as `cursor` for what follows.")
 
@@ -98,13 +106,13 @@ class ListDocument(Document):
 class TaskList(ListDocument):
     """A page of tasks, newest first."""
 
-    data = TaskDocument(many=True)
+    data = TaskDocument(many=True)  # type: ignore[assignment]
 
 
 class TicketDocument(Document):
     """A right to open one WebSocket."""
 
-    object = serializers.ChoiceField(choices=["ws_ticket"])
+    object = always("ws_ticket")
     ticket = serializers.CharField()
     expires_at = serializers.DateTimeField()
 
@@ -121,7 +129,7 @@ class LimitDocument(Document):
 class ProviderDocument(Document):
     """A provider's state and limits."""
 
-    object = serializers.ChoiceField(choices=["provider"])
+    object = always("provider")
     id = serializers.CharField()
     state = serializers.ChoiceField(choices=["available", "circuit_open", "provider_retry_after"])
     until = serializers.DateTimeField(allow_null=True)
@@ -131,13 +139,13 @@ class ProviderDocument(Document):
 class ProviderList(ListDocument):
     """All providers."""
 
-    data = ProviderDocument(many=True)
+    data = ProviderDocument(many=True)  # type: ignore[assignment]
 
 
 class QueueDocument(Document):
     """A provider's queue."""
 
-    object = serializers.ChoiceField(choices=["queue"])
+    object = always("queue")
     provider = serializers.CharField()
     is_paused = serializers.BooleanField()
     waiting = serializers.IntegerField()
@@ -151,7 +159,7 @@ class QueueDocument(Document):
 class QueueList(ListDocument):
     """The queues of all providers."""
 
-    data = QueueDocument(many=True)
+    data = QueueDocument(many=True)  # type: ignore[assignment]
 
 
 def problem_answers(*statuses: int) -> dict[Any, OpenApiResponse]:

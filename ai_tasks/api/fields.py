@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.validators import URLValidator
 from django.utils.dateparse import parse_datetime
@@ -56,7 +56,7 @@ class WholeNumber(serializers.IntegerField):
 class Moment(serializers.DateTimeField):
     """An ISO 8601 date and time with its offset, not farther than a year from now."""
 
-    default_error_messages = {
+    default_error_messages: ClassVar[dict[str, Any]] = {
         "invalid": 'Not an ISO 8601 date and time such as "2026-11-23T09:30:00Z".',
         "naive": "The offset from UTC is missing.",
         "far": "Farther than a year from now.",
@@ -81,7 +81,10 @@ class Moment(serializers.DateTimeField):
 class Usd(serializers.Field[Decimal, str, str, Any]):
     """An amount in USD as a decimal string, more than zero."""
 
-    default_error_messages = {"invalid": 'Not a decimal string such as "0.25".', "zero": "Not more than zero."}
+    default_error_messages: ClassVar[dict[str, Any]] = {
+        "invalid": 'Not a decimal string such as "0.25".',
+        "zero": "Not more than zero.",
+    }
 
     def to_internal_value(self, data: Any) -> Decimal:
         """Return the amount."""
@@ -107,7 +110,7 @@ class Usd(serializers.Field[Decimal, str, str, Any]):
 class Metadata(serializers.Field[dict[str, str], Any, Any, Any]):
     """At most 16 pairs of the caller's own: names up to 64 characters, values strings up to 500."""
 
-    default_error_messages = {
+    default_error_messages: ClassVar[dict[str, Any]] = {
         "invalid": "Not an object.",
         "many": f"More than {METADATA_PAIRS} pairs.",
         "name": "A name must have 1 to 64 characters, without brackets, quotes, backslashes and control characters.",
@@ -120,7 +123,9 @@ class Metadata(serializers.Field[dict[str, str], Any, Any, Any]):
             self.fail("invalid")
         if len(data) > METADATA_PAIRS:
             self.fail("many")
-        mistakes = {name: [self.error_messages[wrong]] for name, value in data.items() if (wrong := _wrong(name, value))}
+        mistakes = {
+            name: [self.error_messages[wrong]] for name, value in data.items() if (wrong := _wrong(name, value))
+        }
         if mistakes:
             raise serializers.ValidationError(mistakes)
         return data

@@ -49,18 +49,18 @@ class MetadataValue(Func):
 
     output_field = TextField()
 
-    def __init__(self, name: str) -> None:
-        super().__init__(F("metadata"), Value(name))
+    def __init__(self, name: str, path: str = "") -> None:
+        super().__init__(F("metadata"), Value(name), Value(path or f"$.{json.dumps(name)}"))
 
-    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
-        """PostgreSQL: the object's member as text."""
-        column, parameters = compiler.compile(self.source_expressions[0])
-        return f"({column} ->> %s::text)", [*parameters, self.source_expressions[1].value]
+    def as_postgresql(self, compiler: Any, connection: Any, **_: Any) -> Any:
+        """The object's member as text."""
+        column, name, _path = map(compiler.compile, self.get_source_expressions())
+        return f"({column[0]} ->> {name[0]}::text)", (*column[1], *name[1])
 
-    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
-        """SQLite: by path, with the name quoted as it is stored."""
-        column, parameters = compiler.compile(self.source_expressions[0])
-        return f"JSON_EXTRACT({column}, %s)", [*parameters, f"$.{json.dumps(self.source_expressions[1].value)}"]
+    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> Any:
+        """By path, with the name quoted as it is stored."""
+        column, _name, path = map(compiler.compile, self.get_source_expressions())
+        return f"JSON_EXTRACT({column[0]}, {path[0]})", (*column[1], *path[1])
 
 
 def narrowed(tasks: Tasks, query: QueryDict) -> Tasks:

@@ -21,7 +21,7 @@ from queueing.models import TaskQueue
 class OperatorView(APIView):
     """A view for the staff."""
 
-    permission_classes = [HasScope, IsOperator]
+    permission_classes = (HasScope, IsOperator)
     scope = "operations"
 
 

@@ -24,7 +24,7 @@ class Malformed(ValueError):
 
 
 class BoundedJSONParser(BaseParser):
-    """Reads `application/json` up to DATA_UPLOAD_MAX_MEMORY_SIZE, never a byte more than needed to know that it is over."""
+    """Reads `application/json` up to DATA_UPLOAD_MAX_MEMORY_SIZE, and one byte more to know that it is over."""
 
     media_type = "application/json"
 

@@ -32,7 +32,9 @@ class Related(StrictSerializer):
         return value
 
 
-@extend_schema_field({"type": "object", "description": "What the task type asks for; see its schema.", "minProperties": 1})
+@extend_schema_field(
+    {"type": "object", "description": "What the task type asks for; see its schema.", "minProperties": 1}
+)
 class TaskInput(serializers.JSONField):
     """The type's own input; its schema checks it."""
 
@@ -54,7 +56,10 @@ class PriorityWord(serializers.ChoiceField):
     examples=[
         OpenApiExample(
             "A prompt",
-            value={"type": "text.generate", "input": {"prompt": "Name three rivers of Japan.", "max_output_tokens": 200}},
+            value={
+                "type": "text.generate",
+                "input": {"prompt": "Name three rivers of Japan.", "max_output_tokens": 200},
+            },
             request_only=True,
         ),
         OpenApiExample(

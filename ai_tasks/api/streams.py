@@ -32,7 +32,7 @@ _events = TaskEvents.as_view()
 
 
 def stands_for(view: type[APIView]) -> Callable[[Any], Any]:
-    """Mark an async view as the front of a REST framework view: for the API's description, and exempt like it from CSRF."""
+    """Mark an async view as the front of a REST framework view: described as it is, and like it exempt from CSRF."""
 
     def mark(function: Any) -> Any:
         function.cls = view
@@ -51,7 +51,7 @@ async def task_collection(request: HttpRequest) -> HttpResponseBase:
         return response
     answer = await in_thread(_collection, request)
     if answer.status_code == 202:
-        answer.data = await _when_ended(UUID(answer.data["id"]), seconds)  # type: ignore[attr-defined]
+        answer.data = await _when_ended(UUID(answer.data["id"]), seconds)
     return answer
 
 
@@ -89,8 +89,11 @@ async def task_events(request: HttpRequest, task_id: str) -> HttpResponseBase:
 
 
 async def _frames(task_id: UUID, after: int) -> AsyncIterator[bytes]:
-    async with aclosing(_generator(follow(task_id, after))) as events:
-        async for event in _with_silence(events, PING_SECONDS):
+    async with (
+        aclosing(_generator(follow(task_id, after))) as events,
+        aclosing(_with_silence(events, PING_SECONDS)) as told,
+    ):
+        async for event in told:
             yield b": ping\n\n" if event is None else _frame(event)
 
 

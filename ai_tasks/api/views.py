@@ -1,11 +1,8 @@
 """Tasks over HTTP: each view checks, makes one domain call, and shows the task."""
 
 import re
-from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.models import User
-from django.db import transaction
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -14,10 +11,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from ai_tasks import clock, submission
-from ai_tasks.access import idempotency, tickets
-from ai_tasks.access.idempotency import InFlight, Mismatch
+from ai_tasks.access import tickets
 from ai_tasks.api import documents, filters
-from ai_tasks.api.authentication import HasScope, priority_ceiling_of, scopes_of
+from ai_tasks.api.authentication import HasScope, priority_ceiling_of, scopes_of, user_of
+from ai_tasks.api.once import IDEMPOTENCY_KEY, create_once
 from ai_tasks.api.pagination import page
 from ai_tasks.api.problems import refuse
 from ai_tasks.api.serializers import TaskCreate
@@ -29,12 +26,6 @@ MAX_WAIT_SECONDS = 60
 MAX_SEQ = 2**31 - 1
 TASK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
-IDEMPOTENCY_KEY = OpenApiParameter(
-    "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": 200},
-    OpenApiParameter.HEADER,
-    description="Sent again with the same body it gives the same task, for a day.",
-)
 WAIT = OpenApiParameter(
     "wait",
     {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS},
@@ -46,12 +37,12 @@ AFTER = {"type": "integer", "minimum": 0, "maximum": MAX_SEQ}
 class TaskView(APIView):
     """A view for whoever may use tasks."""
 
-    permission_classes = [HasScope]
+    permission_classes = (HasScope,)
     scope = "tasks"
 
     def task(self, request: Request, task_id: str) -> AIGenerationTask:
         """Return the caller's task; anybody else's is as missing as one that never was."""
-        found = find_own(request.user.pk, task_id)
+        found = find_own(user_of(request).pk, task_id)
         if found is None:
             raise refuse("not_found", "There is no such task.")
         return found
@@ -76,7 +67,7 @@ class TaskCollection(TaskView):
     )
     def get(self, request: Request) -> Response:
         """Return the caller's tasks, newest first."""
-        tasks = filters.narrowed(AIGenerationTask.objects.find_by_user(request.user), request.query_params)
+        tasks = filters.narrowed(AIGenerationTask.objects.find_by_user(user_of(request)), request.query_params)
         return Response(page(tasks, request.query_params, tasks_json))
 
     @extend_schema(
@@ -89,11 +80,9 @@ class TaskCollection(TaskView):
     def post(self, request: Request) -> Response:
         """Accept a task: from here on it ends, whatever happens."""
         wait_seconds(request.query_params.get("wait", "0"))
-        key = _idempotency_key(request)
         wish = TaskCreate(data=request.data)
         wish.is_valid(raise_exception=True)
-        task_request = wish.to_request(priority_ceiling_of(request))
-        task, is_replayed = _create(request.user, task_request, key, request.data)
+        task, is_replayed = _create(request, wish.to_request(priority_ceiling_of(request)))
         headers = {"Location": reverse("api:task", kwargs={"task_id": str(task.pk)})}
         if is_replayed:
             headers["Idempotency-Replayed"] = "true"
@@ -107,37 +96,15 @@ def wait_seconds(text: str) -> int:
     return min(int(text), MAX_WAIT_SECONDS)
 
 
-def _idempotency_key(request: Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not idempotency.KEY.fullmatch(key):
-        mistake = Mistake("Idempotency-Key", "not 1 to 200 printable ASCII characters")
-        raise InvalidInput("The Idempotency-Key cannot be used.", errors=(mistake,))
-    return key
-
-
-@transaction.atomic
-def _create(
-    owner: User, task_request: submission.TaskRequest, key: str | None, body: Any
-) -> tuple[AIGenerationTask, bool]:
+def _create(request: Request, wish: submission.TaskRequest) -> tuple[AIGenerationTask, bool]:
     """Submit the task, once per idempotency key; return it and whether it was there already."""
-    now = clock.now()
-    if key is None:
-        return submission.submit(owner, task_request, is_public=True, now=now), False
-    digest = idempotency.digest_of(body)
-    try:
-        record, is_new = idempotency.claim(owner_id=owner.pk, key=key, call="POST /tasks", digest=digest, now=now)
-    except Mismatch as error:
-        raise refuse("idempotency_mismatch", "This Idempotency-Key was used for another request.") from error
-    except InFlight as error:
-        raise refuse("idempotency_in_flight", "The first request with this key has not ended yet.") from error
-    if is_new:
-        task = submission.submit(owner, task_request, is_public=True, now=now)
-        type(record).objects.filter(pk=record.pk).update(object_id=task.pk)
-        return task, False
-    earlier = find_own(owner.pk, str(record.object_id))
-    if earlier is None:
-        raise refuse("not_found", "The task of this Idempotency-Key is deleted.")
-    return earlier, True
+    owner = user_of(request)
+
+    def make() -> tuple[UUID, AIGenerationTask]:
+        task = submission.submit(owner, wish, is_public=True)
+        return task.pk, task
+
+    return create_once(request, call="POST /tasks", make=make, find=lambda task_id: find_own(owner.pk, str(task_id)))
 
 
 class TaskDetail(TaskView):
@@ -214,7 +181,7 @@ def _after(request: Request) -> int:
 class TicketCollection(APIView):
     """`/ws-tickets`"""
 
-    permission_classes = [HasScope]
+    permission_classes = (HasScope,)
 
     @extend_schema(
         operation_id="createWebSocketTicket",
@@ -225,6 +192,6 @@ class TicketCollection(APIView):
     def post(self, request: Request) -> Response:
         """Return a ticket with the caller's scopes, good once within 30 seconds, for `?ticket=`."""
         now = clock.now()
-        ticket = tickets.issue(request.user, now, scopes=scopes_of(request))
+        ticket = tickets.issue(user_of(request), now, scopes=scopes_of(request))
         body = {"object": "ws_ticket", "ticket": ticket, "expires_at": moment(now + tickets.LIFETIME)}
         return Response(body, 201, headers={"Cache-Control": "no-store"})

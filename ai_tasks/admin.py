@@ -1,0 +1,269 @@
+"""Tasks, money, dead letters and processes in Django admin. What the walk writes is read-only here."""
+
+import json
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from ai_tasks import clock, submission
+from ai_tasks.accounts import budgets
+from ai_tasks.accounts.models import Attempt, Budget, BudgetPeriod, Hold, LedgerEntry
+from ai_tasks.errors import TaskError
+from ai_tasks.models import AIGenerationTask, ApiKey, Chunk, FinishHook, WorkerProcess
+from ai_tasks.representation import usd
+from queueing.admin import ReadOnlyAdmin
+from queueing.models import DeadLetter
+
+RETRIED_AT_ONCE = 500
+"""Most dead letters that one action sends back."""
+
+
+class AttemptInline(admin.TabularInline):
+    """A task's tries, with their usage."""
+
+    model = Attempt
+    fields = (
+        "epoch",
+        "provider",
+        "model",
+        "state",
+        "started_at",
+        "first_token_at",
+        "finished_at",
+        "input_tokens",
+        "cache_read_tokens",
+        "output_tokens",
+        "reasoning_tokens",
+        "usage_source",
+        "error_class",
+        "error_message",
+    )
+    readonly_fields = fields
+    can_delete = False
+    extra = 0
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """The walk adds them."""
+        return False
+
+
+class LedgerInline(admin.TabularInline):
+    """What a task cost."""
+
+    model = LedgerEntry
+    fields = ("kind", "provider", "model", "amount", "usage_source", "reason", "created_at")
+    readonly_fields = fields
+    can_delete = False
+    extra = 0
+
+    @admin.display(description=_("cost (USD)"))
+    def amount(self, entry: LedgerEntry) -> str:
+        """Return the exact amount."""
+        return usd(entry.amount_usd) or "–"
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """The walk adds them."""
+        return False
+
+
+@admin.register(AIGenerationTask)
+class AIGenerationTaskAdmin(ReadOnlyAdmin):
+    """Tasks: where each is, what it used, what it cost."""
+
+    list_display = ("id", "type", "status", "priority", "provider", "model", "owner", "tokens", "cost", "created_at")
+    list_filter = ("status", "type", "provider", "priority", "lane")
+    search_fields = ("=id", "=related_id", "owner__username")
+    date_hierarchy = "created_at"
+    list_select_related = ("owner",)
+    list_per_page = 50
+    show_full_result_count = False
+    inlines = (AttemptInline, LedgerInline)
+    fieldsets = (
+        (None, {"fields": ("id", "type", "status", "owner", "priority", "lane", "error_text")}),
+        (_("Route"), {"fields": ("requested_model", "route", "provider", "model", "serial_key")}),
+        (_("Usage and cost"), {"fields": ("tokens", "cost", "max_cost", "usage")}),
+        (
+            _("Times"),
+            {"fields": ("created_at", "run_at", "started_at", "finished_at", "deadline_at", "cancel_requested_at")},
+        ),
+        (
+            _("Tries"),
+            {"fields": ("epoch", "tries", "infrastructure_tries", "crashes", "deferrals")},
+        ),
+        (_("Input and output"), {"classes": ("collapse",), "fields": ("input_text", "output_text")}),
+        (_("Relations"), {"fields": ("related_type", "related_id", "metadata", "callback_url", "redriven_from")}),
+    )
+
+    @admin.display(description=_("tokens"))
+    def tokens(self, task: AIGenerationTask) -> str:
+        """Return tokens in and out."""
+        if not task.usage:
+            return "–"
+        return f"{task.usage['input_tokens']:,} → {task.usage['output_tokens']:,}"
+
+    @admin.display(description=_("cost (USD)"))
+    def cost(self, task: AIGenerationTask) -> str:
+        """Return the exact cost."""
+        return usd(task.cost_usd) or "–"
+
+    @admin.display(description=_("most it may cost (USD)"))
+    def max_cost(self, task: AIGenerationTask) -> str:
+        """Return the bound."""
+        return usd(task.max_cost_usd) or "–"
+
+    @admin.display(description=_("last error"))
+    def error_text(self, task: AIGenerationTask) -> str:
+        """Return code and message."""
+        return f"{task.error['code']}: {task.error['message']}" if task.error else "–"
+
+    @admin.display(description=_("input"))
+    def input_text(self, task: AIGenerationTask) -> str:
+        """Return the payload as it was given."""
+        return _pretty(task.input)
+
+    @admin.display(description=_("output"))
+    def output_text(self, task: AIGenerationTask) -> str:
+        """Return the result."""
+        return _pretty(task.output)
+
+
+def _pretty(value: Any) -> str:
+    return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(ReadOnlyAdmin):
+    """Tasks that will not run again by themselves."""
+
+    list_display = (
+        "task_id",
+        "task_type",
+        "provider",
+        "reason",
+        "error_class",
+        "short_message",
+        "attempts",
+        "resolution",
+        "created_at",
+    )
+    list_filter = ("resolution", "provider", "error_class", "reason", "task_type")
+    search_fields = ("=task_id", "=fingerprint")
+    list_per_page = 50
+    show_full_result_count = False
+    actions = ("retry",)
+
+    @admin.display(description=_("message"))
+    def short_message(self, letter: DeadLetter) -> str:
+        """Return the beginning of the message."""
+        return letter.message[:100]
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        """May this operator send tasks back?"""
+        return request.user.has_perm("queueing.change_deadletter")
+
+    @admin.action(description=_("Retry the selected tasks"), permissions=["retry"])
+    def retry(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> None:
+        """Make the tasks pending again, each in a transaction of its own, and say how many and which not."""
+        sent, refused = 0, []
+        for letter in chosen.filter(resolution=DeadLetter.Resolution.OPEN).order_by("id")[:RETRIED_AT_ONCE]:
+            try:
+                submission.retry(AIGenerationTask.objects.get(pk=letter.task_id))
+                sent += 1
+            except TaskError as error:
+                refused.append(f"{letter.task_id}: {error.detail}")
+        said = ngettext("%(count)d task will be tried again.", "%(count)d tasks will be tried again.", sent)
+        self.message_user(request, said % {"count": sent}, messages.SUCCESS if sent else messages.WARNING)
+        for line in refused[:10]:
+            self.message_user(request, line, messages.ERROR)
+
+
+@admin.register(Attempt)
+class AttemptAdmin(ReadOnlyAdmin):
+    """Tries."""
+
+    list_display = ("__str__", "provider", "model", "state", "error_class", "admitted_at", "started_at", "finished_at")
+    list_filter = ("state", "provider", "error_class")
+    search_fields = ("=task__id",)
+    ordering = ("-id",)
+    show_full_result_count = False
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(ReadOnlyAdmin):
+    """Charges and adjustments; append-only."""
+
+    list_display = ("created_at", "kind", "owner", "task_type", "provider", "model", "amount", "usage_source", "reason")
+    list_filter = ("kind", "provider", "task_type", "usage_source")
+    search_fields = ("=task__id", "owner__username")
+    list_select_related = ("owner",)
+    show_full_result_count = False
+
+    @admin.display(description=_("amount (USD)"))
+    def amount(self, entry: LedgerEntry) -> str:
+        """Return the exact amount."""
+        return usd(entry.amount_usd) or "–"
+
+
+@admin.register(Budget)
+class BudgetAdmin(admin.ModelAdmin):
+    """Monthly limits; a change takes effect from the current month on."""
+
+    list_display = ("scope", "scope_key", "limit_usd", "time_zone", "is_enabled")
+    list_filter = ("scope", "is_enabled")
+
+    def save_model(self, request: HttpRequest, obj: Budget, form: Any, change: bool) -> None:
+        """Store the budget, and its limit in the months that are not over."""
+        budgets.store(obj, clock.now())
+
+
+@admin.register(BudgetPeriod)
+class BudgetPeriodAdmin(ReadOnlyAdmin):
+    """What each month spent and holds."""
+
+    list_display = ("budget", "period", "limit_usd", "spent_usd", "held_usd", "ends_at")
+    list_select_related = ("budget",)
+
+
+@admin.register(Hold)
+class HoldAdmin(ReadOnlyAdmin):
+    """Money held for attempts."""
+
+    list_display = ("attempt", "period", "amount_usd", "settled_at")
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    """API keys: recognised by their prefix; made by `createapikey`."""
+
+    list_display = ("prefix", "name", "owner", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at")
+    exclude = ("digest",)
+    list_select_related = ("owner",)
+
+
+@admin.register(WorkerProcess)
+class WorkerProcessAdmin(ReadOnlyAdmin):
+    """Processes that run tasks."""
+
+    list_display = ("hostname", "pid", "threads", "started_at", "last_seen_at", "stopping_at")
+
+
+@admin.register(Chunk)
+class ChunkAdmin(ReadOnlyAdmin):
+    """Streamed output."""
+
+    list_display = ("task", "seq", "epoch", "kind")
+    search_fields = ("=task__id",)
+    ordering = ("-id",)
+    show_full_result_count = False
+
+
+@admin.register(FinishHook)
+class FinishHookAdmin(ReadOnlyAdmin):
+    """Hooks of finished tasks that are still to be run."""
+
+    list_display = ("task", "tries", "due_at", "last_error")

@@ -1,0 +1,63 @@
+"""`Idempotency-Key`: a create call that is sent again returns what it made the first time."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db import transaction
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.request import Request
+
+from ai_tasks import clock
+from ai_tasks.access import idempotency
+from ai_tasks.access.idempotency import InFlight, Mismatch
+from ai_tasks.api.authentication import user_of
+from ai_tasks.api.problems import refuse
+from ai_tasks.errors import InvalidInput, Mistake
+
+Made = TypeVar("Made")
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 200},
+    OpenApiParameter.HEADER,
+    description="Sent again with the same body it gives the same object, for a day.",
+)
+
+
+@transaction.atomic
+def create_once(
+    request: Request, *, call: str, make: Callable[[], tuple[UUID, Made]], find: Callable[[UUID], Made | None]
+) -> tuple[Made, bool]:
+    """
+    Make the object, once per Idempotency-Key of the caller; return it and whether it was there already.
+
+    `call` names method and path. `make` runs in this transaction and returns the object's id and the object; `find`
+    gets that id when the key is sent again. Raises InvalidInput, and Refused: 409, 422 or, when it is gone, 404.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return make()[1], False
+    if not idempotency.KEY.fullmatch(key):
+        mistake = Mistake("Idempotency-Key", "not 1 to 200 printable ASCII characters")
+        raise InvalidInput("The Idempotency-Key cannot be used.", errors=(mistake,))
+    record, is_new = _claim(request, key, call)
+    if is_new:
+        object_id, made = make()
+        type(record).objects.filter(pk=record.pk).update(object_id=object_id)
+        return made, False
+    earlier = None if record.object_id is None else find(record.object_id)
+    if earlier is None:
+        raise refuse("not_found", "The object of this Idempotency-Key is deleted.")
+    return earlier, True
+
+
+def _claim(request: Request, key: str, call: str) -> tuple[Any, bool]:
+    digest = idempotency.digest_of(request.data)
+    owner_id = user_of(request).pk
+    try:
+        return idempotency.claim(owner_id=owner_id, key=key, call=call, digest=digest, now=clock.now())
+    except Mismatch as error:
+        raise refuse("idempotency_mismatch", "This Idempotency-Key was used for another request.") from error
+    except InFlight as error:
+        raise refuse("idempotency_in_flight", "The first request with this key has not ended yet.") from error

@@ -1,0 +1,40 @@
+"""Addresses under /api/. They stand without a trailing slash, and are found with one, too."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from django.urls import URLPattern, path
+from drf_spectacular.views import SpectacularAPIView
+
+from ai_tasks.api import operators, streams, views
+from ai_tasks.api.docs import DocsView
+
+app_name = "api"
+
+View = Callable[..., Any]
+
+
+def _with_and_without_slash(route: str, view: View, name: str) -> list[URLPattern]:
+    """The second is wrapped, so that the API's description does not list it."""
+    hidden = partial(view)
+    hidden.csrf_exempt = getattr(view, "csrf_exempt", False)  # type: ignore[attr-defined]
+    return [path(route, view, name=name), path(f"{route}/", hidden)]
+
+
+ROUTES: list[tuple[str, View, str]] = [
+    ("v1/tasks", streams.task_collection, "tasks"),
+    ("v1/tasks/<str:task_id>", views.TaskDetail.as_view(), "task"),
+    ("v1/tasks/<str:task_id>/cancel", views.TaskCancel.as_view(), "task-cancel"),
+    ("v1/tasks/<str:task_id>/retry", views.TaskRetry.as_view(), "task-retry"),
+    ("v1/tasks/<str:task_id>/events", streams.task_events, "task-events"),
+    ("v1/ws-tickets", views.TicketCollection.as_view(), "ws-tickets"),
+    ("v1/providers", operators.ProviderCollection.as_view(), "providers"),
+    ("v1/queues", operators.QueueCollection.as_view(), "queues"),
+]
+
+urlpatterns = [
+    *(pattern for route in ROUTES for pattern in _with_and_without_slash(*route)),
+    path("schema/", SpectacularAPIView.as_view(authentication_classes=[], permission_classes=[]), name="schema"),
+    path("docs/", DocsView.as_view(authentication_classes=[], permission_classes=[]), name="docs"),
+]

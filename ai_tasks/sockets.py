@@ -1,0 +1,262 @@
+"""WebSockets: who may open one, and what every one of them does with its frames."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from importlib import import_module
+from io import BytesIO
+from typing import Any, ClassVar
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.contrib.auth.models import User
+from django.core.exceptions import DisallowedHost
+from django.core.handlers.asgi import ASGIRequest
+from django.utils.http import is_same_domain
+
+from ai_tasks import clock
+from ai_tasks.access import keys, tickets
+from ai_tasks.api import parsers
+from ai_tasks.delivery import in_thread
+from ai_tasks.errors import TaskError
+
+logger = logging.getLogger(__name__)
+
+NOT_AUTHENTICATED = 4401
+POLICY_VIOLATION = 1008
+TOO_BIG = 1009
+TRY_AGAIN_LATER = 1013
+
+MAX_FRAME_BYTES = 64 * 1024
+FLOOD_FRAMES = 50
+FLOOD_SECONDS = 5.0
+SEND_SECONDS = 30.0
+"""A client that takes nothing for so long is let go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who opened a socket, and what the credential is good for."""
+
+    user: User
+    scopes: tuple[str, ...]
+
+
+class ForeignOrigin(Exception):
+    """A page from elsewhere tries to use the browser's session."""
+
+
+class SocketAccess:
+    """
+    ASGI middleware that puts `scope["caller"]` (a Caller or None) on WebSocket scopes.
+
+    A Bearer header or `?ticket=` speaks for itself. A session cookie counts only with an Origin that is the request's
+    own scheme, host and port or one of CSRF_TRUSTED_ORIGINS; another Origin ends the handshake with 403. Who is not
+    authenticated is let in to be told so: JsonSocket closes with 4401.
+    """
+
+    def __init__(self, application: Callable[..., Awaitable[None]]) -> None:
+        self.application = application
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Authenticate the handshake and pass it on."""
+        try:
+            caller = await in_thread(_caller_of, scope)
+        except (ForeignOrigin, DisallowedHost):
+            await receive()
+            await send({"type": "websocket.close"})
+            return
+        await self.application({**scope, "caller": caller}, receive, send)
+
+
+def _caller_of(scope: dict[str, Any]) -> Caller | None:
+    request = _handshake(scope)
+    kind, _, text = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        key = keys.authenticate(text.strip(), clock.now())
+        return Caller(key.owner, tuple(key.scopes)) if key else None
+    if ticket := request.GET.get("ticket"):
+        owner = tickets.redeem(ticket, clock.now())
+        return Caller(owner, tickets.scopes_of(ticket)) if owner else None
+    return _caller_of_session(request)
+
+
+def _handshake(scope: dict[str, Any]) -> ASGIRequest:
+    """The handshake is a GET: Django's own request reads its host, scheme, cookies and query."""
+    schemes = {"ws": "http", "wss": "https"}
+    scheme = schemes.get(scope.get("scheme", "ws"), "http")
+    return ASGIRequest({**scope, "type": "http", "method": "GET", "scheme": scheme}, BytesIO())
+
+
+def _caller_of_session(request: ASGIRequest) -> Caller | None:
+    origin = request.headers.get("Origin")
+    if origin is not None and not _is_own(origin, request):
+        raise ForeignOrigin(origin)
+    session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+    if origin is None or not session_key:
+        return None
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    user = get_user(request)
+    return Caller(user, keys.SCOPES) if isinstance(user, User) and user.is_active else None
+
+
+def _is_own(origin: str, request: ASGIRequest) -> bool:
+    if origin == f"{'https' if request.is_secure() else 'http'}://{request.get_host()}":
+        return True
+    scheme, _, host = origin.partition("://")
+    for trusted in settings.CSRF_TRUSTED_ORIGINS:
+        trusted_scheme, _, trusted_host = trusted.partition("://")
+        if scheme == trusted_scheme and is_same_domain(host, trusted_host.removeprefix("*")):
+            return True
+    return False
+
+
+class FrameError(Exception):
+    """The frame cannot be served; the client is told, and the socket stays."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+class _Bucket:
+    """50 frames at once, 10 a second for long."""
+
+    def __init__(self) -> None:
+        self._tokens = float(FLOOD_FRAMES)
+        self._at = time.monotonic()
+
+    def take(self) -> bool:
+        """Is there room for one more frame?"""
+        at = time.monotonic()
+        self._tokens = min(FLOOD_FRAMES, self._tokens + (at - self._at) * FLOOD_FRAMES / FLOOD_SECONDS)
+        self._at = at
+        self._tokens -= 1
+        return self._tokens >= 0
+
+
+class JsonSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """
+    A WebSocket whose frames are JSON objects with a `type`.
+
+    A subclass names its scope, and in `frames` the coroutine methods that serve its types; they take the frame and may
+    raise FrameError or TaskError. Bad frames are answered with `error{code, detail}`. Frames over 64 KiB close with
+    1009, more than 50 in 5 seconds with 1008. What runs beside the frames is started with `begin` and ends with the
+    socket. A frame out waits until the client has taken the one before: nothing piles up here.
+    """
+
+    scope_wanted: ClassVar[str] = "tasks"
+    frames: ClassVar[dict[str, str]] = {}
+
+    caller: Caller
+
+    async def connect(self) -> None:
+        """Let the caller in, or say why not."""
+        self.jobs: dict[Any, asyncio.Task[None]] = {}
+        self._bucket = _Bucket()
+        self._sending = asyncio.Lock()
+        await self.accept()
+        caller = self.scope.get("caller")
+        if caller is None or self.scope_wanted not in caller.scopes:
+            await self.close(NOT_AUTHENTICATED)
+            return
+        self.caller = caller
+        await self.opened()
+
+    async def opened(self) -> None:
+        """Greet, load, begin; the caller is known."""
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Serve one frame."""
+        if not hasattr(self, "caller"):
+            return
+        if not self._bucket.take():
+            await self.close(POLICY_VIOLATION)
+        elif len(bytes_data or (text_data or "").encode("utf-8", "surrogatepass")) > MAX_FRAME_BYTES:
+            await self.close(TOO_BIG)
+        else:
+            await self._serve(text_data)
+
+    async def _serve(self, text: str | None) -> None:
+        try:
+            frame = _frame_of(text)
+            await self._handler_of(frame["type"])(frame)
+        except (FrameError, TaskError) as error:
+            await self.say("error", code=error.code, detail=error.detail)
+        except Exception:
+            logger.exception("A frame could not be served")
+            await self.say("error", code="internal_error", detail="Something went wrong on our side.")
+
+    def _handler_of(self, kind: str) -> Callable[[dict[str, Any]], Awaitable[None]]:
+        if kind == "ping":
+            return self._pong
+        if kind not in self.frames:
+            known = ", ".join(sorted([*self.frames, "ping"]))
+            raise FrameError("invalid_input", f"Unknown type of frame. Known: {known}.")
+        handler: Callable[[dict[str, Any]], Awaitable[None]] = getattr(self, self.frames[kind])
+        return handler
+
+    async def _pong(self, frame: dict[str, Any]) -> None:
+        await self.say("pong")
+
+    async def say(self, kind: str, /, **members: Any) -> None:
+        """Send one frame; a client that does not take it in time is let go."""
+        text = json.dumps({"type": kind, **members}, ensure_ascii=False)
+        try:
+            async with asyncio.timeout(SEND_SECONDS), self._sending:
+                await self.send(text_data=text)
+        except TimeoutError:
+            await self.close(TRY_AGAIN_LATER)
+
+    def begin(self, name: Any, job: Coroutine[Any, Any, None]) -> None:
+        """Run a job beside the frames; one of the same name is ended first."""
+        self.end(name)
+        self.jobs[name] = asyncio.create_task(self._run(name, job))
+
+    def end(self, name: Any) -> bool:
+        """End a job; False: there was none."""
+        job = self.jobs.pop(name, None)
+        return job is not None and job.cancel()
+
+    async def _run(self, name: Any, job: Coroutine[Any, Any, None]) -> None:
+        try:
+            await job
+        except Exception:
+            logger.exception("A socket's job failed")
+            await self.say("error", code="internal_error", detail="Something went wrong on our side.")
+        finally:
+            if self.jobs.get(name) is asyncio.current_task():
+                del self.jobs[name]
+
+    async def disconnect(self, code: int) -> None:
+        """End what runs beside the frames."""
+        jobs = list(self.jobs.values())
+        self.jobs.clear()
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+
+
+def _frame_of(text: str | None) -> dict[str, Any]:
+    if text is None:
+        raise FrameError("invalid_input", "Frames are text.")
+    try:
+        frame = parsers.load(text)
+    except parsers.Malformed as error:
+        raise FrameError("invalid_input", str(error).replace("body", "frame")) from error
+    if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
+        raise FrameError("invalid_input", "A frame is a JSON object with a type.")
+    return frame
+
+
+class NotFoundSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """Where there is no socket: the handshake ends with 403."""
+
+    async def connect(self) -> None:
+        """Refuse."""
+        await self.close()

@@ -1,0 +1,202 @@
+"""The WebSocket `/ws/chat/{session_id}/`."""
+
+import asyncio
+from contextlib import aclosing
+from typing import Any
+from uuid import UUID
+
+from ai_tasks.api.views import MAX_SEQ
+from ai_tasks.delivery import feed, follow, in_thread
+from ai_tasks.errors import TaskError
+from ai_tasks.sockets import FrameError, JsonSocket
+from ai_tasks.states import ACTIVE
+from chat import conversation
+from chat.frames import ReplyFrames, ending
+from chat.models import ChatMessage, ChatSession
+from chat.representation import message_json
+from chat.snapshots import snapshot
+from chat.views import ID, find_own
+
+NOT_FOUND = 4404
+LISTENING, LOOKING = "listening", "looking"
+LOOK_SECONDS = 10.0
+"""How often to look for messages that no hint told of."""
+
+Frame = dict[str, Any]
+
+
+class ChatSocket(JsonSocket):
+    """
+    One session, live. Every frame about a reply carries its `message_id`.
+
+    It begins with `session.snapshot` and follows what is being written from its first piece; `resume{message_id, after}`
+    follows from a later one. New messages are told as `message.created`, whichever tab, call or device made them.
+    """
+
+    scope_wanted = "chat"
+    frames = {
+        "message.send": "message_send",
+        "message.edit": "message_edit",
+        "reply.stop": "reply_stop",
+        "reply.regenerate": "reply_regenerate",
+        "resume": "resume",
+    }
+
+    session: ChatSession
+
+    async def opened(self) -> None:
+        """Send the snapshot and begin to listen."""
+        session_id = str(self.scope["url_route"]["kwargs"]["session_id"])
+        session = await in_thread(find_own, self.caller.user, session_id)
+        if session is None:
+            await self.say("error", code="not_found", detail="There is no such session.")
+            await self.close(NOT_FOUND)
+            return
+        self.session = session
+        self._telling = asyncio.Lock()
+        self._newest = 0
+        async with self._telling:
+            self.begin(LISTENING, self._listen())
+            await self._greet()
+        self.begin(LOOKING, self._look())
+
+    async def _greet(self) -> None:
+        known = await in_thread(snapshot, self.session)
+        await self.say("session.snapshot", **known)
+        for message in known["messages"]:
+            self._newest = max(self._newest, message["number"])
+            self._follow(message)
+
+    async def message_send(self, frame: Frame) -> None:
+        """Send a message; a `client_id` that came before is answered again, and not sent twice."""
+        _only(frame, "content", "client_id", "model", "parent_id", "simulate")
+        values = {"client_id": _text(frame, "client_id", ""), "model": _text(frame, "model", "")}
+        simulate = frame.get("simulate")
+        if simulate is not None and not isinstance(simulate, dict):
+            raise FrameError("invalid_input", "simulate must be an object.")
+        after = await self._message(frame, "parent_id") if frame.get("parent_id") is not None else None
+        content = _text(frame, "content")
+        await self._make(frame, conversation.send_message, self.session, content, after=after, simulate=simulate, **values)
+
+    async def message_edit(self, frame: Frame) -> None:
+        """Write another version of a message beside it."""
+        _only(frame, "message_id", "content", "client_id", "model")
+        message = await self._message(frame, "message_id")
+        values = {"client_id": _text(frame, "client_id", ""), "model": _text(frame, "model", "")}
+        await self._make(frame, conversation.edit_message, message, _text(frame, "content"), **values)
+
+    async def reply_regenerate(self, frame: Frame) -> None:
+        """Ask again for a reply; the new version stands beside it."""
+        _only(frame, "message_id", "model")
+        reply = await self._message(frame, "message_id")
+        await self._make(frame, conversation.regenerate, reply, model=_text(frame, "model", ""))
+
+    async def reply_stop(self, frame: Frame) -> None:
+        """Stop a reply; whoever follows it is told when it has stopped."""
+        _only(frame, "message_id")
+        reply = await self._message(frame, "message_id")
+        await in_thread(conversation.stop_reply, reply)
+
+    async def resume(self, frame: Frame) -> None:
+        """Follow a reply from the piece after `after`."""
+        _only(frame, "message_id", "after")
+        reply = await self._message(frame, "message_id")
+        if reply.task_id is None:
+            raise FrameError("invalid_input", "Only a reply can be followed.")
+        after = frame.get("after", 0)
+        if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after <= MAX_SEQ:
+            raise FrameError("invalid_input", "after must be a seq.")
+        self.begin(str(reply.pk), self._tell_reply(reply.pk, reply.task_id, after))
+
+    async def _make(self, frame: Frame, wish: Any, *arguments: Any, **options: Any) -> None:
+        """Grant a wish that makes messages, and tell of them; an error names the `client_id` that it is about."""
+        try:
+            made = await in_thread(wish, *arguments, **options)
+        except TaskError as error:
+            about = {name: frame[name] for name in ("client_id", "message_id") if name in frame}
+            await self.say("error", code=error.code, detail=error.detail, **about)
+            return
+        messages: list[ChatMessage] = [*made] if isinstance(made, tuple) else [made]
+        known = self._newest
+        await self._tell_new()
+        for message in messages:
+            if message.number <= known:
+                await self.say("message.created", message=await in_thread(message_json, message))
+
+    async def _message(self, frame: Frame, member: str) -> ChatMessage:
+        message_id = _text(frame, member)
+        found = await in_thread(_find_message, self.session, message_id) if ID.fullmatch(message_id) else None
+        if found is None:
+            raise FrameError("not_found", "There is no such message in this session.")
+        return found
+
+    async def _listen(self) -> None:
+        async with aclosing(feed(conversation.group_of(self.session))) as told:  # type: ignore[type-var]
+            async for event in told:
+                if event.get("name") == "chat.messages":
+                    await self._tell_new()
+                elif event.get("status") in ACTIVE:
+                    await self._tell_revived(str(event.get("task_id")))
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self._tell_new()
+
+    async def _tell_new(self) -> None:
+        async with self._telling:
+            for message in await in_thread(_messages_after, self.session, self._newest):
+                self._newest = max(self._newest, message["number"])
+                await self.say("message.created", message=message)
+                self._follow(message)
+
+    async def _tell_revived(self, task_id: str) -> None:
+        """Follow a reply whose task somebody sent back: this socket saw it end, or never saw it."""
+        message = await in_thread(_message_of, self.session, task_id)
+        if message is not None and message["number"] <= self._newest and message["id"] not in self.jobs:
+            self._follow(message)
+
+    def _follow(self, message: Frame) -> None:
+        if message["state"] == "pending" and message["task_id"]:
+            place = UUID(message["id"])
+            self.begin(message["id"], self._tell_reply(place, UUID(message["task_id"]), 0))
+
+    async def _tell_reply(self, message_id: UUID, task_id: UUID, after: int) -> None:
+        translated = ReplyFrames(message_id)
+        async with aclosing(follow(task_id, after)) as told:  # type: ignore[type-var]
+            async for event in told:
+                for kind, members in translated.of(event):
+                    await self.say(kind, **members)
+        if end := await in_thread(ending, message_id):
+            await self.say(end[0], **end[1])
+
+
+def _find_message(session: ChatSession, message_id: str) -> ChatMessage | None:
+    messages = session.messages.select_related("session__owner", "parent")
+    return messages.filter(pk=message_id).first()
+
+
+def _messages_after(session: ChatSession, number: int) -> list[Frame]:
+    return [message_json(row) for row in session.messages.filter(number__gt=number).order_by("number")]
+
+
+def _message_of(session: ChatSession, task_id: str) -> Frame | None:
+    """Return the reply that this task is writing now, or None."""
+    reply = session.messages.filter(task_id=task_id).first()
+    if reply is None or not conversation.is_being_written(reply):
+        return None
+    return message_json(reply)
+
+
+def _only(frame: Frame, *known: str) -> None:
+    if unknown := sorted(set(frame) - {"type", *known}):
+        raise FrameError("invalid_input", f"Unknown members: {', '.join(unknown)[:200]}.")
+
+
+def _text(frame: Frame, member: str, default: str | None = None) -> str:
+    value = frame.get(member, default)
+    if not isinstance(value, str):
+        raise FrameError("invalid_input", f"{member} must be a string.")
+    if member != "content" and len(value) > 160:
+        raise FrameError("invalid_input", f"{member} is too long.")
+    return value

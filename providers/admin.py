@@ -1,0 +1,105 @@
+"""The providers' rows in Django admin. Limits, prices and routes are settings of the operators; state is read-only."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from providers.models import Circuit, CircuitTransition, Price, Provider, ProviderLimit, Route, RouteCandidate
+
+
+class StateAdmin(admin.ModelAdmin):
+    """What the system writes by itself: to be seen only."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """The system adds them."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """The system moves them."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """They stay."""
+        return False
+
+
+class LimitInline(admin.TabularInline):
+    """A provider's bounds."""
+
+    model = ProviderLimit
+    extra = 0
+
+
+@admin.register(Provider)
+class ProviderAdmin(admin.ModelAdmin):
+    """Providers and their limits; which there are, the environment says."""
+
+    list_display = ("slug", "adapter", "circuit_state", "blocked_until", "created_at")
+    readonly_fields = ("slug", "adapter", "created_at")
+    inlines = (LimitInline,)
+    list_select_related = ("circuit",)
+
+    @admin.display(description="circuit")
+    def circuit_state(self, provider: Provider) -> str:
+        """Return the state of the provider's breaker."""
+        return provider.circuit.get_state_display()
+
+    @admin.display(description="blocked until")
+    def blocked_until(self, provider: Provider) -> Any:
+        """Return the provider's own Retry-After."""
+        return provider.circuit.blocked_until
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """The environment names them."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """The environment names them."""
+        return False
+
+
+@admin.register(Circuit)
+class CircuitAdmin(StateAdmin):
+    """Breakers."""
+
+    list_display = ("provider", "state", "mode", "cause", "opened_at", "open_until", "probe_until", "blocked_until")
+    list_filter = ("state", "mode")
+
+
+@admin.register(CircuitTransition)
+class CircuitTransitionAdmin(StateAdmin):
+    """Every move of a breaker."""
+
+    list_display = ("created_at", "provider", "from_state", "to_state", "cause")
+    list_filter = ("provider", "to_state")
+    show_full_result_count = False
+
+
+@admin.register(Price)
+class PriceAdmin(admin.ModelAdmin):
+    """Prices, in USD per million tokens."""
+
+    list_display = ("provider", "model", "effective_from", "input_usd", "cache_read_usd", "output_usd", "source")
+    list_filter = ("provider",)
+    search_fields = ("model",)
+
+
+class CandidateInline(admin.TabularInline):
+    """A route's places."""
+
+    model = RouteCandidate
+    extra = 0
+
+
+@admin.register(Route)
+class RouteAdmin(admin.ModelAdmin):
+    """Aliases and where they lead."""
+
+    list_display = ("alias", "places")
+    inlines = (CandidateInline,)
+
+    @admin.display(description="candidates")
+    def places(self, route: Route) -> str:
+        """Return the candidates in order."""
+        return " → ".join(str(place) for place in route.candidates.all())

@@ -1,0 +1,1 @@
+"""Tests of the wall to foreign AI services."""

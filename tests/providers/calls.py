@@ -1,0 +1,38 @@
+"""Calls through the gateway, as tests make them."""
+
+from concurrent.futures import Future
+from typing import Any
+
+from providers import gateway
+from providers.types import Candidate, Completion, CompletionRequest, Delta, DeltaKind, Message
+
+SECONDS = 10
+
+
+class Call:
+    """One call on the process's loop; keeps what was streamed."""
+
+    def __init__(self, provider: str, prompt: str = "Good morning", **values: Any) -> None:
+        script = values.pop("simulate", None)
+        values.setdefault("messages", (Message("user", prompt),))
+        values.setdefault("max_output_tokens", 500)
+        values.setdefault("request_id", "0197-alice.1")
+        values.setdefault("total_timeout_seconds", 20.0)
+        if script is not None:
+            values["options"] = {"simulate": script}
+        self.deltas: list[Delta] = []
+        self.request = CompletionRequest(model="sim-1", **values)
+        candidate = Candidate(provider, "sim-1")
+        self.future: Future[Completion] = gateway.start(candidate, self.request, self.deltas.append)
+
+    def result(self) -> Completion:
+        """Return the completion, or raise the call's error."""
+        return self.future.result(SECONDS)
+
+    def error(self) -> Any:
+        """Return the call's error."""
+        return self.future.exception(SECONDS)
+
+    def said(self, kind: DeltaKind = DeltaKind.TEXT) -> str:
+        """Return what was streamed of a kind."""
+        return "".join(delta.data for delta in self.deltas if delta.kind == kind)
