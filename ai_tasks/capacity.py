@@ -176,9 +176,7 @@ def celery_queue(provider: str, lane: str) -> str:
     return f"ai.{provider}.{lane}"
 
 
-def _free_threads(
-    provider: str, workers: list[tuple[list[str], int]], handed: list[dict[str, Any]]
-) -> dict[str, int]:
+def _free_threads(provider: str, workers: list[tuple[list[str], int]], handed: list[dict[str, Any]]) -> dict[str, int]:
     """Threads of the workers that consume a lane, less everything handed over to any queue of theirs."""
     free = {}
     for lane in Lane.values:

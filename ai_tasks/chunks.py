@@ -55,6 +55,6 @@ def current(task: Any) -> list[Piece]:
     for piece in task.chunks.model.objects.after(task.pk, 0):
         if piece.kind == ChunkKind.RESET:
             found = []
-        elif piece.kind == ChunkKind.TEXT:
+        elif piece.kind in (ChunkKind.TEXT, ChunkKind.REFUSAL):
             found.append(piece)
     return found

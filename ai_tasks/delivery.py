@@ -235,6 +235,8 @@ class _Reader:
             return TaskEvent("task.reset", base | {"attempt": piece.epoch, "reason": piece.data}, piece.seq)
         if piece.kind == ChunkKind.TEXT:
             return TaskEvent("task.delta", base | {"text": piece.data}, piece.seq)
+        if piece.kind == ChunkKind.REFUSAL:
+            return TaskEvent("task.delta", base | {"text": piece.data, "kind": piece.kind}, piece.seq)
         # Only visible text is in `text`: all of them together are `output.text`.
         return TaskEvent("task.delta", base | {"text": "", "kind": piece.kind, "data": piece.data}, piece.seq)
 

@@ -1,7 +1,6 @@
 """Stations 4 to 6: begin a handed-over task, call its provider, settle the outcome."""
 
 import logging
-import math
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -18,13 +17,12 @@ from ai_tasks.progress import Call, ticker
 from ai_tasks.task_types import registry
 from providers import gateway
 from providers.errors import BadRequest, MalformedAnswer, ProviderError
-from providers.types import Candidate, Completion, CompletionRequest, Usage, UsageSource
+from providers.types import Candidate, Completion, CompletionRequest, Usage
 
 logger = logging.getLogger(__name__)
 
 LONGEST_CALL_SECONDS = 600.0
 SETTLE_AGAIN_SECONDS = 1.0
-BYTES_PER_TOKEN = 2.8
 
 Outcome = Completion | ProviderError | Usage
 """An answer, an error, or, of a call that we stopped ourselves, what it used."""
@@ -38,9 +36,7 @@ def run(task_id: UUID, epoch: int, dispatch_id: UUID) -> bool:
     (task, epoch, dispatch id).
     """
     tasks = AIGenerationTask.objects.all()
-    begun = lease.begin(
-        tasks, task_id, epoch, dispatch_id=dispatch_id, worker=process.boot_id(), now=clock.now()
-    )
+    begun = lease.begin(tasks, task_id, epoch, dispatch_id=dispatch_id, worker=process.boot_id(), now=clock.now())
     if begun is None:
         return False
     call = Call(begun.task, epoch, begun.next_seq)
@@ -95,10 +91,10 @@ def _request(begun: Lease) -> CompletionRequest:
 
 
 def _used(request: CompletionRequest, call: Call) -> Usage:
-    """Return what a call that we cut used, by size: the provider will not say."""
-    output = min(math.ceil(call.streamed_bytes / BYTES_PER_TOKEN), request.max_output_tokens)
-    asked = gateway.estimate_input_tokens(request.messages) if call.future is not None else 0
-    return Usage(input_tokens=asked, output_tokens=output, source=UsageSource.ESTIMATED)
+    """Return what a call that we cut used, by size: the provider will not say. Nothing, if it was never made."""
+    if call.future is None:
+        return settlement.NOTHING_USED
+    return gateway.count_usage(request.messages, call.streamed)
 
 
 def settle(call: Call, outcome: Outcome) -> bool:
@@ -123,9 +119,7 @@ def _settle_once(call: Call, outcome: Outcome, pieces: list[Piece]) -> bool:
     tasks = AIGenerationTask.objects.all()
     now, first_token_at = clock.now(), _wall_time(call.first_token_at)
     if isinstance(outcome, Completion):
-        return settlement.complete(
-            tasks, *call.key, outcome, pieces=pieces, first_token_at=first_token_at, now=now
-        )
+        return settlement.complete(tasks, *call.key, outcome, pieces=pieces, first_token_at=first_token_at, now=now)
     if isinstance(outcome, ProviderError):
         return settlement.fail(tasks, *call.key, outcome, pieces=pieces, first_token_at=first_token_at, now=now)
     is_cancelled = call.stopped_as == progress.CANCELLED

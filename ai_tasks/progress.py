@@ -45,7 +45,7 @@ class Call:
     """Why we stopped it ourselves: cancelled, drained or lost; empty: we did not."""
     first_token_at: float | None = None
     """Monotonic time of the first delta."""
-    streamed_bytes: int = 0
+    _streamed: list[str] = field(default_factory=list)
     _deltas: list[Delta] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     flushing: threading.Lock = field(default_factory=threading.Lock)
@@ -61,9 +61,14 @@ class Call:
         with self._guard:
             if self.first_token_at is None:
                 self.first_token_at = time.monotonic()
-            if delta.kind == DeltaKind.TEXT:
-                self.streamed_bytes += len(delta.data.encode("utf-8", "replace"))
+            self._streamed.append(delta.data)
             self._deltas.append(delta)
+
+    @property
+    def streamed(self) -> str:
+        """Everything that it streamed so far."""
+        with self._guard:
+            return "".join(self._streamed)
 
     def take(self) -> list[Piece]:
         """Return what came since as numbered pieces, neighbours of one kind joined. Hold `flushing`."""

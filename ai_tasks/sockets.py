@@ -16,6 +16,7 @@ from django.contrib.auth import get_user
 from django.contrib.auth.models import User
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
+from django.db import DatabaseError
 from django.utils.http import is_same_domain
 
 from ai_tasks import clock
@@ -44,6 +45,8 @@ class Caller:
 
     user: User
     scopes: tuple[str, ...]
+    key_id: int | None = None
+    """Of the API key, if it was one."""
 
 
 class ForeignOrigin(Exception):
@@ -78,7 +81,7 @@ def _caller_of(scope: dict[str, Any]) -> Caller | None:
     kind, _, text = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() == "bearer":
         key = keys.authenticate(text.strip(), clock.now())
-        return Caller(key.owner, tuple(key.scopes)) if key else None
+        return Caller(key.owner, tuple(key.scopes), key.pk) if key else None
     if ticket := request.GET.get("ticket"):
         owner = tickets.redeem(ticket, clock.now())
         return Caller(owner, tickets.scopes_of(ticket)) if owner else None
@@ -102,6 +105,13 @@ def _caller_of_session(request: ASGIRequest) -> Caller | None:
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user = get_user(request)
     return Caller(user, keys.SCOPES) if isinstance(user, User) and user.is_active else None
+
+
+def _is_welcome(caller: Caller) -> bool:
+    """Is who was let in still good?"""
+    if caller.key_id is not None:
+        return keys.is_valid(caller.key_id, clock.now())
+    return User.objects.filter(pk=caller.user.pk, is_active=True).exists()
 
 
 def _is_own(origin: str, request: ASGIRequest) -> bool:
@@ -145,13 +155,16 @@ class JsonSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     A WebSocket whose frames are JSON objects with a `type`.
 
     A subclass names its scope, and in `frames` the coroutine methods that serve its types; they take the frame and may
-    raise FrameError or TaskError. Bad frames are answered with `error{code, detail}`. Frames over 64 KiB close with
-    1009, more than 50 in 5 seconds with 1008. What runs beside the frames is started with `begin` and ends with the
-    socket. A frame out waits until the client has taken the one before: nothing piles up here.
+    raise FrameError or TaskError. Bad frames are answered with `error{code, detail}`. Closed with 1009: frames over
+    64 KiB; with 1008: more than 50 in 5 seconds; with 4401: nobody known, and within a minute revoked keys and users
+    who were shut out. What runs beside the frames is started with `begin` and ends with the socket. A frame out waits until
+    the client has taken the one before: nothing piles up here.
     """
 
     scope_wanted: ClassVar[str] = "tasks"
     frames: ClassVar[dict[str, str]] = {}
+    recheck_seconds: ClassVar[float] = 60.0
+    """How often to look whether the caller's key or account is still valid."""
 
     caller: Caller
 
@@ -160,13 +173,27 @@ class JsonSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.jobs: dict[Any, asyncio.Task[None]] = {}
         self._bucket = _Bucket()
         self._sending = asyncio.Lock()
+        self._watch: asyncio.Task[None] | None = None
         await self.accept()
         caller = self.scope.get("caller")
         if caller is None or self.scope_wanted not in caller.scopes:
             await self.close(NOT_AUTHENTICATED)
             return
         self.caller = caller
+        self._watch = asyncio.create_task(self._recheck())
         await self.opened()
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(self.recheck_seconds)
+            try:
+                is_welcome = await in_thread(_is_welcome, self.caller)
+            except DatabaseError as error:
+                logger.warning("A socket's caller could not be looked up: %r", error)
+                continue
+            if not is_welcome:
+                await self.close(NOT_AUTHENTICATED)
+                return
 
     async def opened(self) -> None:
         """Greet, load, begin; the caller is known."""
@@ -235,7 +262,7 @@ class JsonSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def disconnect(self, code: int) -> None:
         """End what runs beside the frames."""
-        jobs = list(self.jobs.values())
+        jobs = [*self.jobs.values(), *([self._watch] if self._watch else [])]
         self.jobs.clear()
         for job in jobs:
             job.cancel()

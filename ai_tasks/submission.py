@@ -217,5 +217,3 @@ def retry(task: AIGenerationTask, *, now: datetime | None = None) -> AIGeneratio
     _enqueue(fresh, _estimate(fresh, task_type, now), now)
     _announce(fresh)
     return fresh
-
-

@@ -6,7 +6,6 @@ while do no harm.
 """
 
 import logging
-import math
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +20,8 @@ from ai_tasks.accounts.models import Attempt, AttemptState, LedgerEntry
 from ai_tasks.admission import Dispatch
 from ai_tasks.models import AIGenerationTask, Chunk, IdempotencyRecord, WebSocketTicket, WorkerProcess
 from ai_tasks.states import ChunkKind, TaskStatus
-from providers.types import Usage, UsageSource
+from ai_tasks.task_types import registry
+from providers import gateway
 from queueing.models import QueueEntry
 from queueing.states import EntryState
 
@@ -33,7 +33,6 @@ MESSAGE_PATIENCE = timedelta(seconds=10)
 NO_ENTRY_PATIENCE = timedelta(seconds=30)
 FORGET_WORKERS_AFTER = timedelta(days=1)
 FORGET_KEYS_AFTER = timedelta(days=1)
-BYTES_PER_TOKEN = 2.8
 
 
 def _each(entries: Iterable[QueueEntry], act: Callable[[QueueEntry], object]) -> int:
@@ -116,7 +115,9 @@ def _time_out(entry: QueueEntry, now: datetime) -> bool:
 def charge_lost(now: datetime) -> int:
     """Charge lost attempts that no late result settled within the grace, by estimate; return how many."""
     uncharged = ~Exists(LedgerEntry.objects.filter(attempt=OuterRef("pk"), kind=LedgerEntry.Kind.CHARGE))
-    lost = Attempt.objects.filter(uncharged, state=AttemptState.LOST, finished_at__lt=now - settings.AI_LOST_CHARGE_GRACE)
+    lost = Attempt.objects.filter(
+        uncharged, state=AttemptState.LOST, finished_at__lt=now - settings.AI_LOST_CHARGE_GRACE
+    )
     return sum(_charge_lost(attempt, now) for attempt in lost.select_related("task").order_by("finished_at")[:BATCH])
 
 
@@ -126,19 +127,12 @@ def _charge_lost(attempt: Attempt, now: datetime) -> bool:
     task: Any = AIGenerationTask.objects.select_for_update().get(pk=attempt.task_id)
     pieces = Chunk.objects.after(task.pk, 0)
     spoken = "".join(piece.data for piece in pieces if piece.epoch == attempt.epoch and piece.kind != ChunkKind.RESET)
-    output = math.ceil(len(spoken.encode()) / BYTES_PER_TOKEN)
-    reserved_input = attempt.reserved_tokens - min(attempt.reserved_tokens, _output_cap(task))
-    usage = Usage(input_tokens=reserved_input, output_tokens=output, source=UsageSource.ESTIMATED)
+    usage = gateway.count_usage(registry.get(task.type).build(task).messages, spoken)
     if not charges.charge(attempt, task, usage, reason="its worker was lost", now=now):
         return False
     Attempt.objects.filter(pk=attempt.pk).update(**charges.buckets(usage))
     AIGenerationTask.objects.filter(pk=task.pk, finished_at__isnull=False).update(cost_usd=charges.total_usd(task.pk))
     return True
-
-
-def _output_cap(task: Any) -> int:
-    cap: int = submission.estimate_of(task).max_output_tokens
-    return cap
 
 
 def mend_tasks_without_entry(now: datetime) -> int:

@@ -76,7 +76,8 @@ class ChatSocket(JsonSocket):
             raise FrameError("invalid_input", "simulate must be an object.")
         after = await self._message(frame, "parent_id") if frame.get("parent_id") is not None else None
         content = _text(frame, "content")
-        await self._make(frame, conversation.send_message, self.session, content, after=after, simulate=simulate, **values)
+        session = await self._session()
+        await self._make(frame, conversation.send_message, session, content, after=after, simulate=simulate, **values)
 
     async def message_edit(self, frame: Frame) -> None:
         """Write another version of a message beside it."""
@@ -122,6 +123,13 @@ class ChatSocket(JsonSocket):
         for message in messages:
             if message.number <= known:
                 await self.say("message.created", message=await in_thread(message_json, message))
+
+    async def _session(self) -> ChatSession:
+        """Return the session as it is now: its model may have been changed since the socket was opened."""
+        session = await in_thread(find_own, self.caller.user, str(self.session.pk))
+        if session is None:
+            raise FrameError("not_found", "This session is gone.")
+        return session
 
     async def _message(self, frame: Frame, member: str) -> ChatMessage:
         message_id = _text(frame, member)

@@ -28,5 +28,5 @@ app.conf.beat_schedule = {
     "lost-charges": _every(30, "ai_tasks.charge_lost"),
     "finish-hooks": _every(5, "ai_tasks.run_finish_hooks"),
     "tidy": _every(300, "ai_tasks.tidy"),
+    "close-idle-sessions": _every(300, "chat.close_idle_sessions"),
 }
-

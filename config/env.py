@@ -106,7 +106,9 @@ def _database(url: str, folder: Path) -> dict[str, Any]:
     try:
         database = dict(env.db_url_config(url))
     except Exception as error:
-        raise ImproperlyConfigured("DATABASE_URL is not a database address such as postgres://u:p@host/name.") from error
+        raise ImproperlyConfigured(
+            "DATABASE_URL is not a database address such as postgres://u:p@host/name."
+        ) from error
     if database["ENGINE"].endswith("sqlite3"):
         return _sqlite(str(database["NAME"]))
     if not database["ENGINE"].endswith("postgresql"):
@@ -123,4 +125,6 @@ def _sqlite(path: str) -> dict[str, Any]:
         "timeout": 30,
         "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA cache_size=-32000;",
     }
-    return {"ENGINE": "django.db.backends.sqlite3", "NAME": path, "OPTIONS": options}
+    # A file for tests too: an in-memory database is shared between threads by table locks that nobody waits for.
+    test = {"NAME": f"{path}.test"}
+    return {"ENGINE": "django.db.backends.sqlite3", "NAME": path, "OPTIONS": options, "TEST": test}

@@ -93,7 +93,9 @@ class QueueEntryQuerySet(QuerySet["QueueEntry"]):
 
     def park(self, *, reason: ParkedReason, key: str = "", until: datetime | None = None) -> int:
         """Move them aside until the key is freed or the time has come; return how many."""
-        return self.update(state=EntryState.PARKED, parked_reason=reason, parked_key=key, parked_until=until, **UNLEASED)
+        return self.update(
+            state=EntryState.PARKED, parked_reason=reason, parked_key=key, parked_until=until, **UNLEASED
+        )
 
     def wake(self) -> int:
         """Make them runnable again; return how many."""
@@ -285,9 +287,7 @@ class TaskQueueManager(models.Manager["TaskQueue"]):
         Moves only the entry: ai_tasks.settlement writes the task in the same transaction.
         """
         queue = self.queue(provider, entry.lane)
-        tag = fairness.next_tag(
-            queue, priority=entry.priority, owner_key=entry.owner_key, tokens=entry.estimate_tokens
-        )
+        tag = fairness.next_tag(queue, priority=entry.priority, owner_key=entry.owner_key, tokens=entry.estimate_tokens)
         row = self.entries.filter(pk=entry.pk)
         row.wake()
         row.update(provider=provider, model=model, fair_tag=tag)
@@ -313,9 +313,7 @@ class TaskQueueManager(models.Manager["TaskQueue"]):
             if priorities is None and moved == 0:
                 self._reset_shares(provider or "")
             queue = self.queue(entry.provider, entry.lane)
-            tag = fairness.next_tag(
-                queue, priority=priority, owner_key=entry.owner_key, tokens=entry.estimate_tokens
-            )
+            tag = fairness.next_tag(queue, priority=priority, owner_key=entry.owner_key, tokens=entry.estimate_tokens)
             moved += self.entries.filter(pk=entry.pk).update(priority=priority, fair_tag=tag)
         return moved
 
@@ -430,6 +428,3 @@ DeadLetterManager = models.Manager.from_queryset(DeadLetterQuerySet)
 def _fingerprint(error_class: str, message: str) -> str:
     shape = VARYING.sub("#", message)[:500]
     return sha256(f"{error_class}\n{shape}".encode()).hexdigest()[:40]
-
-
-

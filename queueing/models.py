@@ -163,7 +163,9 @@ class QueueEntry(models.Model):
                 condition=Q(state=EntryState.WAITING),
                 name="entry_pick",
             ),
-            models.Index(fields=("provider", "parked_until"), condition=Q(state=EntryState.PARKED), name="entry_parked_due"),
+            models.Index(
+                fields=("provider", "parked_until"), condition=Q(state=EntryState.PARKED), name="entry_parked_due"
+            ),
             models.Index(
                 fields=("parked_reason", "parked_key"), condition=Q(state=EntryState.PARKED), name="entry_parked_key"
             ),

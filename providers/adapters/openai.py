@@ -41,7 +41,7 @@ class OpenAIAdapter(Adapter):
         self.capabilities = Capabilities(streams=options.get("stream", True), reasoning=True, tool_calls=True)
         self._url = f"{config.base_url.rstrip('/')}/chat/completions"
         is_newer = urlsplit(config.base_url).hostname == NEWER_FIELD[0]
-        self._max_tokens_field = options.get("max_tokens_field") or (NEWER_FIELD[1] if is_newer else "max_tokens")
+        self.max_tokens_field = options.get("max_tokens_field") or (NEWER_FIELD[1] if is_newer else "max_tokens")
         self._include_usage = options.get("include_usage", True)
         self._simulate = options.get("simulate", False)
 
@@ -62,7 +62,7 @@ class OpenAIAdapter(Adapter):
     def _post(self, request: CompletionRequest, key: str) -> "aiohttp.client._RequestContextManager":
         body = openai_wire.body_for(
             request,
-            max_tokens_field=self._max_tokens_field,
+            max_tokens_field=self.max_tokens_field,
             include_usage=self._include_usage,
             simulate=self._simulate,
         )

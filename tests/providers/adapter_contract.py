@@ -1,6 +1,7 @@
 """What every adapter must do; each adapter's test class inherits it and sets `provider` up."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -82,8 +83,8 @@ class AdapterContract:
     def test_it_names_a_failure(self, fail: str, expected: type[Exception], stream: bool) -> None:
         error = Call(self.provider, stream=stream, simulate={"fail": fail}).error()
 
-        assert type(error) is expected
         assert error.partial == ""
+        assert type(error) is expected
 
     @pytest.mark.parametrize("fail", [*TURNED_AWAY, "cut", "bad_json"])
     def test_it_names_a_failure_in_the_middle_and_bills_what_came(self, fail: str) -> None:
@@ -91,9 +92,9 @@ class AdapterContract:
 
         error = call.error()
 
-        assert type(error) is (TURNED_AWAY | BROKEN)[fail]
         assert error.partial == call.said() != ""
-        assert (error.usage.total_input, error.usage.output_tokens) == (9, 12)
+        assert type(error) is (TURNED_AWAY | BROKEN)[fail]
+        assert (call.bill().total_input, call.bill().output_tokens) == (9, 12)
 
     @pytest.mark.parametrize("fail", TURNED_AWAY)
     def test_a_call_that_was_turned_away_is_billed_nothing(self, fail: str) -> None:
@@ -116,10 +117,10 @@ class AdapterContract:
         assert third.text
 
     def test_no_first_token_is_a_timeout_of_its_own(self) -> None:
-        error = Call(self.provider, simulate={"fail": "stall"}).error()
+        call = Call(self.provider, simulate={"fail": "stall"})
 
-        assert type(error) is FirstTokenTimeout
-        assert error.usage.total_input == 9
+        assert type(call.error()) is FirstTokenTimeout
+        assert call.bill().total_input == 9
 
     def test_standing_still_is_a_timeout_of_its_own(self) -> None:
         call = Call(self.provider, simulate={"fail": "stall", "fail_after_tokens": 5})
@@ -128,7 +129,7 @@ class AdapterContract:
 
         assert type(error) is IdleTimeout
         assert error.partial == call.said() != ""
-        assert error.usage.output_tokens == 5
+        assert call.bill().output_tokens == 5
 
     @pytest.mark.parametrize("stream", [True, False])
     def test_the_total_time_is_bounded(self, stream: bool) -> None:
@@ -175,7 +176,7 @@ class AdapterContract:
         assert {delta.kind for delta in call.deltas} == {DeltaKind.TEXT}
 
 
-def wait_until(is_so, seconds: float = 5.0) -> None:  # type: ignore[no-untyped-def]
+def wait_until(is_so: Callable[[], bool], seconds: float = 5.0) -> None:
     """Wait until something is so; fails when it does not come."""
     last = time.monotonic() + seconds
     while not is_so():

@@ -4,7 +4,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from providers import gateway
-from providers.types import Candidate, Completion, CompletionRequest, Delta, DeltaKind, Message
+from providers.types import Candidate, Completion, CompletionRequest, Delta, DeltaKind, Message, Usage
 
 SECONDS = 10
 
@@ -32,6 +32,13 @@ class Call:
     def error(self) -> Any:
         """Return the call's error."""
         return self.future.exception(SECONDS)
+
+    def bill(self) -> Usage:
+        """Return what the call used, however it ended."""
+        error = self.error()
+        found = error.usage if error else self.result().usage
+        assert isinstance(found, Usage)
+        return found
 
     def said(self, kind: DeltaKind = DeltaKind.TEXT) -> str:
         """Return what was streamed of a kind."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -67,12 +68,14 @@ Say = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextmanager
-def vendor(say: Say | bytes, *, keep_alive: bool = False) -> Iterator[Vendor]:
-    """Serve `say` (a coroutine function that writes, or the bytes) to each request; then close the connection, or not."""
+def vendor(say: Say | bytes, *, keep_alive: bool = False, tls: ssl.SSLContext | None = None) -> Iterator[Vendor]:
+    """Serve `say` (a coroutine function that writes, or the bytes) to each request, then hang up or not."""
     seen = Vendor()
     with loop_thread() as run:
-        server = run(asyncio.start_server(lambda *streams: _serve(seen, say, keep_alive, *streams), "127.0.0.1", 0))
-        seen.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        server = run(
+            asyncio.start_server(lambda *streams: _serve(seen, say, keep_alive, *streams), "127.0.0.1", 0, ssl=tls)
+        )
+        seen.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         try:
             yield seen
         finally:
@@ -114,7 +117,9 @@ async def _answer(seen: Vendor, say: Say | bytes, reader: asyncio.StreamReader, 
         await say(writer)
 
 
-def response(body: bytes | str, *, status: str = "200 OK", content_type: str = "application/json", **headers: str) -> bytes:
+def response(
+    body: bytes | str, *, status: str = "200 OK", content_type: str = "application/json", **headers: str
+) -> bytes:
     """Return a whole HTTP response; header names get dashes for underscores."""
     data = body.encode() if isinstance(body, str) else body
     lines = [f"HTTP/1.1 {status}", f"Content-Type: {content_type}", f"Content-Length: {len(data)}", "Connection: close"]

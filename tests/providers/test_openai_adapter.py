@@ -41,7 +41,7 @@ def test_our_bill_is_the_provider_s_bill(ledger_path: Path, fail: str, fail_afte
     script = {"fail": fail, "fail_after_tokens": fail_after_tokens, "output_tokens": 40}
     call = Call("alice-ai", "おはようございます、Alice", simulate=script)
 
-    usage = call.error().usage if fail else call.result().usage
+    usage = call.bill()
 
     wait_until(lambda: len(ended(ledger_path)) == 1)
     billed = ended(ledger_path)[0]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.providers.calls import Call
 SetUp = Callable[..., None]
 
 
-def call_of(answer: bytes, alice_ai: SetUp, **values: object) -> Call:
+def call_of(answer: bytes, alice_ai: SetUp, **values: Any) -> Call:
     with servers.vendor(answer) as vendor:
         alice_ai(vendor.url)
         call = Call("alice-ai", **values)

@@ -2,10 +2,18 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from providers.errors import (
     ConnectTimeout,
@@ -34,6 +42,18 @@ def call_of(say: servers.Say | bytes, alice_ai: SetUp, **options: Any) -> Call:
         call = Call("alice-ai")
         call.error()
     return call
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bob")])
+    begin = datetime(2020, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, begin, begin + timedelta(days=36_500))
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = folder / "certificate.pem"
+    path.write_bytes(private + builder.sign(key, SHA256()).public_bytes(Encoding.PEM))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(path)
+    return context
 
 
 def test_a_stream_in_single_bytes(alice_ai: SetUp) -> None:
@@ -222,10 +242,10 @@ def test_a_closed_port_is_unavailable(alice_ai: SetUp) -> None:
         port = listener.getsockname()[1]
     alice_ai(f"http://127.0.0.1:{port}/v1")
 
-    error = Call("alice-ai").error()
+    call = Call("alice-ai")
 
-    assert type(error) is Unavailable
-    assert error.usage.total == 0
+    assert type(call.error()) is Unavailable
+    assert call.bill().total == 0
 
 
 def test_an_unknown_host_is_unavailable(alice_ai: SetUp) -> None:
@@ -242,17 +262,21 @@ def test_a_tls_handshake_that_nobody_answers_is_a_connect_timeout(alice_ai: SetU
 
 
 def test_a_certificate_that_nobody_vouches_for_is_unavailable(alice_ai: SetUp, tmp_path: Path) -> None:
-    with servers.tls_vendor(servers.response("{}"), tmp_path) as url:
-        alice_ai(url)
+    with servers.vendor(servers.response("{}"), tls=self_signed(tmp_path)) as vendor:
+        alice_ai(vendor.url)
 
         error = Call("alice-ai").error()
 
     assert type(error) is Unavailable
-    assert "Certificate" in str(error)
+    assert "SSLCertVerificationError" in str(error)
 
 
 def test_no_connection_in_time_is_a_timeout_of_its_own(alice_ai: SetUp) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, socket.socket() as first, socket.socket() as more:
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as listener,
+        socket.socket() as first,
+        socket.socket() as more,
+    ):
         for blocker in (first, more):
             blocker.setblocking(False)
             blocker.connect_ex(listener.getsockname())

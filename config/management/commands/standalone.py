@@ -1,6 +1,7 @@
 """Everything in one process, without services: web server, Celery worker and beat, on SQLite."""
 
 import fcntl
+import signal
 import socket
 from argparse import ArgumentParser
 from datetime import timedelta
@@ -13,6 +14,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from twisted.internet import reactor
 
 from ai_tasks import clock, sweeps
 from ai_tasks.access import keys, login_links
@@ -72,7 +74,9 @@ class Command(BaseCommand):
             server_name="tasuki",
             websocket_max_message_size=1 << 20,
             verbosity=0,
+            signal_handlers=False,
         )
+        self._stop_on_signal(server)
         try:
             server.run()
         finally:
@@ -80,6 +84,16 @@ class Command(BaseCommand):
             engine.stop()
             only_one.close()
         self.stdout.write("Stopped.")
+
+    def _stop_on_signal(self, server: Server) -> None:
+        """Stop in order on the first SIGINT or SIGTERM, at once on the second: nothing accepted is lost either way."""
+
+        def stop(number: int, _: Any) -> None:
+            signal.signal(number, signal.SIG_DFL)
+            reactor.callFromThread(server.stop)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
 
     def _lock(self, path: Path) -> TextIO:
         """Hold the data folder for this process: rescue at start must know that nobody else is alive."""

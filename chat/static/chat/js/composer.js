@@ -1,0 +1,77 @@
+// The message field: Enter sends, Shift+Enter makes a line, an input method's Enter does neither.
+
+import { byId, text } from "./start.js";
+
+const IME_KEY = 229; // What some browsers report while an input method composes.
+
+export class Composer {
+  /** `on` has send(content) and stop(). */
+  constructor(on) {
+    this.on = on;
+    this.field = byId("text");
+    this.button = byId("send");
+    this.isWriting = false;
+    byId("composer").addEventListener("submit", (event) => this.submitted(event));
+    this.field.addEventListener("keydown", (event) => this.pressed(event));
+    this.field.addEventListener("input", () => this.update());
+    this.update();
+  }
+
+  get content() {
+    return this.field.value;
+  }
+
+  get stops() {
+    return this.isWriting && !this.content.trim();
+  }
+
+  pressed(event) {
+    const composes = event.isComposing || event.keyCode === IME_KEY;
+    if (event.key !== "Enter" || event.shiftKey || composes) return;
+    event.preventDefault();
+    this.send();
+  }
+
+  submitted(event) {
+    event.preventDefault();
+    if (this.stops) {
+      this.on.stop();
+      this.field.focus();
+      return;
+    }
+    this.send();
+  }
+
+  send() {
+    const { content } = this;
+    if (!content.trim()) return;
+    this.field.value = "";
+    this.update();
+    this.on.send(content);
+  }
+
+  /** Put back what could not be sent, unless something new stands there. */
+  restore(content) {
+    if (content && !this.content) this.field.value = content;
+    this.update();
+    this.field.focus();
+  }
+
+  /** A reply is being written, or none is. */
+  writing(isWriting) {
+    this.isWriting = isWriting;
+    this.update();
+  }
+
+  update() {
+    this.button.textContent = this.stops ? text("stop") : text("send");
+    this.button.dataset.does = this.stops ? "stop" : "send";
+    this.button.disabled = !this.stops && !this.content.trim();
+    if (!CSS.supports("field-sizing", "content")) this.fit();
+  }
+
+  fit() {
+    this.field.style.height = "auto";
+    this.field.style.height = `${this.field.scrollHeight}px`;
+  }
+}

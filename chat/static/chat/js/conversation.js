@@ -1,0 +1,193 @@
+// One session, live: frames from the socket change the tree, the tree changes the page.
+
+import { olderMessages, sendMessage } from "./api.js";
+import { failure } from "./facts.js";
+import { Socket } from "./socket.js";
+import { byId, text } from "./start.js";
+import { Transcript } from "./transcript.js";
+import { Tree } from "./tree.js";
+
+const LARGEST_FRAME = 60_000; // Bytes; larger messages go by REST.
+const SESSION_GONE = 4404;
+
+export class Conversation {
+  /** `on` has changed(), session(session), refused(content, error) and created(message). */
+  constructor(on) {
+    this.on = on;
+    this.tree = new Tree();
+    this.outbox = new Map();
+    this.transcript = new Transcript(this.tree, {
+      edit: (message, content) => this.edit(message, content),
+      regenerate: (message) => this.send({ type: "reply.regenerate", message_id: message.id }),
+      changed: () => on.changed(),
+    });
+    byId("older").addEventListener("click", () => this.loadOlder());
+  }
+
+  /** Show what the server put into the page, and connect. */
+  open(sessionId, snapshot) {
+    this.sessionId = sessionId;
+    if (snapshot) this.snapshot(snapshot);
+    this.socket = new Socket(`/ws/chat/${sessionId}/`, {
+      open: () => this.connected(),
+      frame: (frame) => this.receive(frame),
+      lost: () => this.showBanner(text("reconnecting")),
+      ended: (code) => this.showBanner(code === SESSION_GONE ? text("error_not_found") : text("signed_out"), true),
+    });
+  }
+
+  connected() {
+    byId("banner").hidden = true;
+    for (const frame of this.outbox.values()) this.socket.send(frame);
+    for (const message of this.tree.messages.values()) {
+      if (message.state === "pending" && message.seq) this.resume(message);
+    }
+  }
+
+  resume(message) {
+    this.socket.send({ type: "resume", message_id: message.id, after: message.seq });
+  }
+
+  showBanner(content, isFinal = false) {
+    const banner = byId("banner");
+    banner.textContent = content;
+    banner.classList.toggle("bad", isFinal);
+    banner.hidden = false;
+  }
+
+  /** Send a frame now; without a connection nothing happens, and the banner says why. */
+  send(frame) {
+    return this.socket?.send(frame) ?? false;
+  }
+
+  /** Send a message, as often as it takes: the server knows it by its client_id. */
+  say(content) {
+    const clientId = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+    const frame = { type: "message.send", client_id: clientId, content };
+    if (this.tree.leaf) frame.parent_id = this.tree.leaf;
+    this.transcript.showUnsent(clientId, content);
+    if (new TextEncoder().encode(JSON.stringify(frame)).length > LARGEST_FRAME) {
+      this.sayByRest(frame);
+      return;
+    }
+    this.outbox.set(clientId, frame);
+    this.send(frame);
+  }
+
+  async sayByRest({ type, ...message }) {
+    try {
+      await sendMessage(this.sessionId, message);
+    } catch (error) {
+      this.refuse(message.client_id, message.content, error);
+    }
+  }
+
+  edit(message, content) {
+    this.send({ type: "message.edit", message_id: message.id, content });
+  }
+
+  stop() {
+    const reply = this.tree.pending();
+    if (reply) this.send({ type: "reply.stop", message_id: reply.id });
+  }
+
+  receive(frame) {
+    const handler = this[HANDLERS[frame.type]];
+    if (handler) handler.call(this, frame, this.tree.get(frame.message_id));
+  }
+
+  snapshot({ session, messages, has_more: hasMore }) {
+    const isFirst = this.tree.messages.size === 0;
+    for (const message of messages) this.take(message);
+    if (isFirst) byId("older").hidden = !hasMore;
+    this.transcript.render();
+    for (const message of messages) this.transcript.update(this.tree.get(message.id));
+    this.on.session(session);
+    this.on.changed();
+  }
+
+  take(message) {
+    this.tree.add(message);
+    if (!message.client_id) return;
+    this.outbox.delete(message.client_id);
+    this.transcript.dropUnsent(message.client_id);
+  }
+
+  created({ message }) {
+    this.take(message);
+    this.transcript.render();
+    this.transcript.update(this.tree.get(message.id));
+    this.on.created(message);
+    this.on.changed();
+  }
+
+  progress({ type, ...told }, message) {
+    if (!message) return;
+    message.progress = { ...told, kind: type.replace("reply.", "") };
+    this.transcript.update(message);
+    this.on.changed();
+  }
+
+  fallback(frame, message) {
+    if (message) message.fallback = frame;
+  }
+
+  reset({ seq }, message) {
+    if (!message || seq <= message.seq) return;
+    Object.assign(message, { seq, streamed: "", isRestarted: true });
+    this.transcript.reset(message);
+  }
+
+  delta({ seq, text: piece }, message) {
+    if (!message || seq <= message.seq || message.state !== "pending") return;
+    message.seq = seq;
+    message.streamed += piece;
+    this.transcript.append(message, piece);
+  }
+
+  ended({ type, message: told, session }, message) {
+    if (!message) return;
+    const wasPending = message.state === "pending";
+    Object.assign(message, told, { progress: null });
+    this.transcript.update(message);
+    this.on.session(session);
+    this.on.changed(wasPending ? type : null);
+  }
+
+  refused({ client_id: clientId, code, detail }) {
+    const frame = this.outbox.get(clientId);
+    const error = { code, message: detail };
+    if (frame) this.refuse(clientId, frame.content, error);
+    else this.on.refused("", failure(error));
+  }
+
+  refuse(clientId, content, error) {
+    this.outbox.delete(clientId);
+    this.transcript.dropUnsent(clientId);
+    this.on.refused(content, failure(error));
+  }
+
+  async loadOlder() {
+    const page = await olderMessages(this.sessionId, this.tree.oldestNumber()).catch(() => null);
+    if (!page) return;
+    this.transcript.keepingPlace(() => {
+      for (const message of page.data) this.tree.add(message);
+      byId("older").hidden = !page.has_more;
+      this.transcript.render();
+    });
+  }
+}
+
+const HANDLERS = {
+  "session.snapshot": "snapshot",
+  "message.created": "created",
+  "reply.queued": "progress",
+  "reply.started": "progress",
+  "reply.fallback": "fallback",
+  "reply.reset": "reset",
+  "reply.delta": "delta",
+  "reply.completed": "ended",
+  "reply.failed": "ended",
+  "reply.cancelled": "ended",
+  error: "refused",
+};

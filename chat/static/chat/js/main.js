@@ -1,0 +1,122 @@
+// Puts the page together.
+
+import { changeSession, createSession, exportUrl } from "./api.js";
+import { Composer } from "./composer.js";
+import { Conversation } from "./conversation.js";
+import { failure, total } from "./facts.js";
+import { Sidebar } from "./sidebar.js";
+import { byId, start, text } from "./start.js";
+
+const SAID = { "reply.completed": "complete", "reply.failed": "failed", "reply.cancelled": "stopped" };
+const ALERT_FOR = 8_000;
+
+let current = null;
+let isStarting = false;
+let said = "";
+
+const picker = byId("model");
+const sidebar = new Sidebar(start.session_id, { changed: show, failed: alarm });
+const composer = new Composer({ send, stop: () => conversation.stop() });
+const conversation = new Conversation({ changed, session: merge, refused, created });
+
+/** Say something to screen readers, once: the stream itself is never announced. */
+function announce(words) {
+  if (words !== said) byId("status").textContent = said = words;
+}
+
+function alarm(words) {
+  const banner = byId("banner");
+  banner.textContent = words;
+  banner.classList.add("bad");
+  banner.hidden = false;
+  setTimeout(() => {
+    if (banner.textContent === words) banner.hidden = true;
+  }, ALERT_FOR);
+}
+
+function refused(content, words) {
+  composer.restore(content);
+  alarm(words);
+}
+
+/** Something about the shown branch moved; `ending` is how a reply just ended. */
+function changed(ending = null) {
+  const reply = conversation.tree.pending();
+  composer.writing(Boolean(reply));
+  if (ending) announce(text(SAID[ending]));
+  else if (reply?.progress?.kind === "started") announce(text("generating"));
+  else if (reply?.progress?.position) announce(text("queued_position", { position: reply.progress.position }));
+}
+
+/** The first message names a chat that has no title. */
+function created(message) {
+  if (message.role !== "user" || !current || current.title) return;
+  const title = message.content.trim().split("\n")[0].trim().slice(0, 60);
+  show({ ...current, title, last_activity_at: message.created_at });
+  sidebar.put(current);
+}
+
+function merge(part) {
+  if (part) show({ ...current, ...part });
+}
+
+function show(session) {
+  current = session;
+  const title = session.title || text("untitled");
+  byId("title").textContent = title;
+  document.title = `${title} · Tasuki`;
+  byId("used").textContent = total(session);
+  byId("export").href = exportUrl(session.id);
+  byId("export").hidden = false;
+  byId("composer").hidden = session.state === "archived";
+  byId("put-away").hidden = session.state !== "archived";
+}
+
+async function send(content) {
+  if (isStarting) {
+    composer.restore(content);
+    return;
+  }
+  if (!current && !(await begin(content))) return;
+  conversation.say(content);
+}
+
+/** Make a session for the first message. */
+async function begin(content) {
+  isStarting = true;
+  try {
+    const session = await createSession({ model: picker.value });
+    history.replaceState(null, "", `/chat/${session.id}/`);
+    show(session);
+    sidebar.put(session);
+    conversation.open(session.id, null);
+    return true;
+  } catch (error) {
+    refused(content, failure(error));
+    return false;
+  } finally {
+    isStarting = false;
+  }
+}
+
+picker.addEventListener("change", async () => {
+  if (!current) return;
+  const session = await changeSession(current.id, { model: picker.value }).catch((error) => alarm(failure(error)));
+  if (session) merge(session);
+  else picker.value = current.model;
+});
+
+byId("take-out").addEventListener("click", () => sidebar.unarchive(current));
+
+document.addEventListener("keydown", (event) => {
+  const isBusy = event.defaultPrevented || event.isComposing || document.querySelector("dialog[open], :popover-open");
+  const isDrawer = byId("app").classList.contains("drawer-open");
+  if (event.key === "Escape" && !isBusy && !isDrawer) conversation.stop();
+});
+
+if (start.session_id) {
+  conversation.open(start.session_id, start.snapshot);
+} else {
+  conversation.transcript.render();
+}
+if (matchMedia("(hover: hover)").matches) byId("text").focus();

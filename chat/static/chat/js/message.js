@@ -1,0 +1,151 @@
+// One message as an element; it is made once and brought up to date.
+
+import { copy } from "./clipboard.js";
+import { facts, failure, progress } from "./facts.js";
+import { button, make, text } from "./start.js";
+
+export class MessageView {
+  /** `wishes` has edit(message, content), regenerate(message), choose(id) and versions(message). */
+  constructor(message, wishes) {
+    this.message = message;
+    this.wishes = wishes;
+    this.waitingText = "";
+    this.element = make("article", `message ${message.role}`, "", { "data-id": message.id });
+    this.text = make("div", "text");
+    this.extras = make("div", "extras");
+    this.element.append(this.text, this.extras);
+    this.update();
+  }
+
+  get isPending() {
+    return this.message.state === "pending";
+  }
+
+  update() {
+    this.element.dataset.state = this.message.state;
+    this.showText();
+    this.extras.replaceChildren(...(this.isPending ? [this.progressLine()] : this.ended()));
+  }
+
+  showText() {
+    const { message } = this;
+    if (message.role === "user") {
+      this.text.textContent = message.content;
+    } else if (this.isPending) {
+      this.showPlain(message.streamed);
+    } else {
+      this.plain = null;
+      this.text.className = "text rich";
+      this.text.innerHTML = message.html; // Sanitised on the server.
+      this.addCopyButtons();
+    }
+  }
+
+  showPlain(content) {
+    this.text.className = "text plain";
+    this.plain = document.createTextNode(content);
+    this.text.replaceChildren(...(content ? [this.plain] : []));
+  }
+
+  /** Add streamed text at the next frame: many small pieces make one change. */
+  append(piece, afterwards) {
+    if (!this.waitingText) requestAnimationFrame(() => this.flush(afterwards));
+    this.waitingText += piece;
+  }
+
+  flush(afterwards) {
+    const piece = this.waitingText;
+    this.waitingText = "";
+    if (!this.isPending || !piece) return;
+    if (!this.plain.isConnected) this.text.append(this.plain);
+    this.plain.appendData(piece);
+    afterwards();
+  }
+
+  reset() {
+    this.waitingText = "";
+    this.update();
+  }
+
+  progressLine() {
+    return make("div", "progress", progress(this.message));
+  }
+
+  ended() {
+    const { message } = this;
+    const parts = [];
+    if (message.state === "cancelled") parts.push(make("div", "note", text("stopped")));
+    if (message.state === "failed") parts.push(this.failureBox());
+    parts.push(this.foot());
+    return parts;
+  }
+
+  failureBox() {
+    const box = make("div", "failure", "", { role: "alert" });
+    const retry = button(text("retry"), () => this.wishes.regenerate(this.message), "button outlined");
+    box.append(make("span", "", failure(this.message.error)), retry);
+    return box;
+  }
+
+  foot() {
+    const { message } = this;
+    const foot = make("div", "foot");
+    const versions = this.versions();
+    if (versions) foot.append(versions);
+    if (message.content) foot.append(button(text("copy"), (event) => copy(message.content, event.currentTarget)));
+    if (message.role === "user") {
+      foot.append(button(text("edit"), () => this.edit()));
+    } else {
+      if (message.state !== "failed") foot.append(button(text("regenerate"), () => this.wishes.regenerate(message)));
+      foot.append(make("span", "facts", facts(message)));
+    }
+    return foot;
+  }
+
+  versions() {
+    const all = this.wishes.versions(this.message);
+    if (all.length < 2) return null;
+    const place = all.findIndex((each) => each.id === this.message.id);
+    const line = make("span", "versions", "", { role: "group" });
+    const values = { number: place + 1, count: all.length };
+    const label = make("span", "", `${place + 1}/${all.length}`, { title: text("versions", values) });
+    line.append(this.step("‹", "previous", all[place - 1]), label, this.step("›", "next", all[place + 1]));
+    return line;
+  }
+
+  step(sign, name, target) {
+    const step = button(sign, () => this.wishes.choose(target.id), "", { "aria-label": text(name) });
+    step.disabled = !target;
+    return step;
+  }
+
+  edit() {
+    const form = make("form", "editor");
+    const area = make("textarea", "field", "", { maxlength: "100000", "aria-label": text("edit") });
+    area.value = this.message.content;
+    const choices = make("div", "choices");
+    choices.append(button(text("cancel"), () => this.endEdit(form), "button outlined"));
+    choices.append(make("button", "button primary", text("save"), { type: "submit" }));
+    form.append(area, choices);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (area.value.trim()) this.wishes.edit(this.message, area.value);
+      this.endEdit(form);
+    });
+    this.text.hidden = this.extras.hidden = true;
+    this.element.append(form);
+    area.focus();
+  }
+
+  endEdit(form) {
+    form.remove();
+    this.text.hidden = this.extras.hidden = false;
+  }
+
+  addCopyButtons() {
+    for (const block of this.text.querySelectorAll(".code")) {
+      const content = block.querySelector("code").textContent;
+      block.querySelector(".code-head")?.append(button(text("copy"), (event) => copy(content, event.currentTarget)));
+    }
+  }
+}
