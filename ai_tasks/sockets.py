@@ -1,29 +1,19 @@
-"""WebSockets: who may open one, and what every one of them does with its frames."""
+"""What every WebSocket does with its frames."""
 
 import asyncio
 import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
-from importlib import import_module
-from io import BytesIO
 from typing import Any, ClassVar
 
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.conf import settings
-from django.contrib.auth import get_user
-from django.contrib.auth.models import User
-from django.core.exceptions import DisallowedHost
-from django.core.handlers.asgi import ASGIRequest
 from django.db import DatabaseError
-from django.utils.http import is_same_domain
 
-from ai_tasks import clock
-from ai_tasks.access import keys, tickets
 from ai_tasks.api import parsers
 from ai_tasks.delivery import in_thread
 from ai_tasks.errors import TaskError
+from ai_tasks.handshake import Caller, is_welcome
 
 logger = logging.getLogger(__name__)
 
@@ -37,92 +27,6 @@ FLOOD_FRAMES = 50
 FLOOD_SECONDS = 5.0
 SEND_SECONDS = 30.0
 """A client that takes nothing for so long is let go."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who opened a socket, and what the credential is good for."""
-
-    user: User
-    scopes: tuple[str, ...]
-    key_id: int | None = None
-    """Of the API key, if it was one."""
-
-
-class ForeignOrigin(Exception):
-    """A page from elsewhere tries to use the browser's session."""
-
-
-class SocketAccess:
-    """
-    ASGI middleware that puts `scope["caller"]` (a Caller or None) on WebSocket scopes.
-
-    A Bearer header or `?ticket=` speaks for itself. A session cookie counts only with an Origin that is the request's
-    own scheme, host and port or one of CSRF_TRUSTED_ORIGINS; another Origin ends the handshake with 403. Who is not
-    authenticated is let in to be told so: JsonSocket closes with 4401.
-    """
-
-    def __init__(self, application: Callable[..., Awaitable[None]]) -> None:
-        self.application = application
-
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Authenticate the handshake and pass it on."""
-        try:
-            caller = await in_thread(_caller_of, scope)
-        except (ForeignOrigin, DisallowedHost):
-            await receive()
-            await send({"type": "websocket.close"})
-            return
-        await self.application({**scope, "caller": caller}, receive, send)
-
-
-def _caller_of(scope: dict[str, Any]) -> Caller | None:
-    request = _handshake(scope)
-    kind, _, text = request.headers.get("Authorization", "").partition(" ")
-    if kind.lower() == "bearer":
-        key = keys.authenticate(text.strip(), clock.now())
-        return Caller(key.owner, tuple(key.scopes), key.pk) if key else None
-    if ticket := request.GET.get("ticket"):
-        owner = tickets.redeem(ticket, clock.now())
-        return Caller(owner, tickets.scopes_of(ticket)) if owner else None
-    return _caller_of_session(request)
-
-
-def _handshake(scope: dict[str, Any]) -> ASGIRequest:
-    """The handshake is a GET: Django's own request reads its host, scheme, cookies and query."""
-    schemes = {"ws": "http", "wss": "https"}
-    scheme = schemes.get(scope.get("scheme", "ws"), "http")
-    return ASGIRequest({**scope, "type": "http", "method": "GET", "scheme": scheme}, BytesIO())
-
-
-def _caller_of_session(request: ASGIRequest) -> Caller | None:
-    origin = request.headers.get("Origin")
-    if origin is not None and not _is_own(origin, request):
-        raise ForeignOrigin(origin)
-    session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-    if origin is None or not session_key:
-        return None
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
-    user = get_user(request)
-    return Caller(user, keys.SCOPES) if isinstance(user, User) and user.is_active else None
-
-
-def _is_welcome(caller: Caller) -> bool:
-    """Is who was let in still good?"""
-    if caller.key_id is not None:
-        return keys.is_valid(caller.key_id, clock.now())
-    return User.objects.filter(pk=caller.user.pk, is_active=True).exists()
-
-
-def _is_own(origin: str, request: ASGIRequest) -> bool:
-    if origin == f"{'https' if request.is_secure() else 'http'}://{request.get_host()}":
-        return True
-    scheme, _, host = origin.partition("://")
-    for trusted in settings.CSRF_TRUSTED_ORIGINS:
-        trusted_scheme, _, trusted_host = trusted.partition("://")
-        if scheme == trusted_scheme and is_same_domain(host, trusted_host.removeprefix("*")):
-            return True
-    return False
 
 
 class FrameError(Exception):
@@ -157,8 +61,8 @@ class JsonSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     A subclass names its scope, and in `frames` the coroutine methods that serve its types; they take the frame and may
     raise FrameError or TaskError. Bad frames are answered with `error{code, detail}`. Closed with 1009: frames over
     64 KiB; with 1008: more than 50 in 5 seconds; with 4401: nobody known, and within a minute revoked keys and users
-    who were shut out. What runs beside the frames is started with `begin` and ends with the socket. A frame out waits until
-    the client has taken the one before: nothing piles up here.
+    who were shut out. What runs beside the frames is started with `begin` and ends with the socket. A frame out waits
+    until the client has taken the one before: nothing piles up here.
     """
 
     scope_wanted: ClassVar[str] = "tasks"
@@ -174,6 +78,7 @@ class JsonSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._bucket = _Bucket()
         self._sending = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
+        self._is_over = False
         await self.accept()
         caller = self.scope.get("caller")
         if caller is None or self.scope_wanted not in caller.scopes:
@@ -187,11 +92,11 @@ class JsonSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         while True:
             await asyncio.sleep(self.recheck_seconds)
             try:
-                is_welcome = await in_thread(_is_welcome, self.caller)
+                welcome = await in_thread(is_welcome, self.caller)
             except DatabaseError as error:
                 logger.warning("A socket's caller could not be looked up: %r", error)
                 continue
-            if not is_welcome:
+            if not welcome:
                 await self.close(NOT_AUTHENTICATED)
                 return
 
@@ -200,7 +105,7 @@ class JsonSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Serve one frame."""
-        if not hasattr(self, "caller"):
+        if self._is_over:
             return
         if not self._bucket.take():
             await self.close(POLICY_VIOLATION)
@@ -233,12 +138,20 @@ class JsonSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def say(self, kind: str, /, **members: Any) -> None:
         """Send one frame; a client that does not take it in time is let go."""
+        if self._is_over:
+            return
         text = json.dumps({"type": kind, **members}, ensure_ascii=False)
         try:
             async with asyncio.timeout(SEND_SECONDS), self._sending:
                 await self.send(text_data=text)
         except TimeoutError:
             await self.close(TRY_AGAIN_LATER)
+
+    async def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """End the socket, once; what still comes is not looked at."""
+        if not self._is_over:
+            self._is_over = True
+            await super().close(code, reason)
 
     def begin(self, name: Any, job: Coroutine[Any, Any, None]) -> None:
         """Run a job beside the frames; one of the same name is ended first."""

@@ -7,6 +7,7 @@ while do no harm.
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ from ai_tasks.models import AIGenerationTask, Chunk, IdempotencyRecord, WebSocke
 from ai_tasks.states import ChunkKind, TaskStatus
 from ai_tasks.task_types import registry
 from providers import gateway
+from providers.types import UsageSource
 from queueing.models import QueueEntry
 from queueing.states import EntryState
 
@@ -127,7 +129,8 @@ def _charge_lost(attempt: Attempt, now: datetime) -> bool:
     task: Any = AIGenerationTask.objects.select_for_update().get(pk=attempt.task_id)
     pieces = Chunk.objects.after(task.pk, 0)
     spoken = "".join(piece.data for piece in pieces if piece.epoch == attempt.epoch and piece.kind != ChunkKind.RESET)
-    usage = gateway.count_usage(registry.get(task.type).build(task).messages, spoken)
+    counted = gateway.count_usage(registry.get(task.type).build(task).messages, spoken)
+    usage = replace(counted, source=UsageSource.ESTIMATED)
     if not charges.charge(attempt, task, usage, reason="its worker was lost", now=now):
         return False
     Attempt.objects.filter(pk=attempt.pk).update(**charges.buckets(usage))

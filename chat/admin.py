@@ -1,6 +1,6 @@
 """Conversations in Django's admin: to read, not to write."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import Count, QuerySet
@@ -9,12 +9,6 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from chat.models import ChatMessage, ChatSession
-
-if TYPE_CHECKING:
-    SessionAdmin = admin.ModelAdmin[ChatSession]
-    MessageAdmin = admin.ModelAdmin[ChatMessage]
-else:
-    SessionAdmin = MessageAdmin = admin.ModelAdmin
 
 EXCERPT_CHARACTERS = 80
 
@@ -36,7 +30,7 @@ class ReadOnly:
 
 
 @admin.register(ChatSession)
-class ChatSessionAdmin(ReadOnly, SessionAdmin):
+class ChatSessionAdmin(ReadOnly, admin.ModelAdmin):
     """Sessions, last used first."""
 
     list_display = ("name", "owner", "state", "model", "message_count", "item_type", "last_activity_at")
@@ -62,7 +56,7 @@ class ChatSessionAdmin(ReadOnly, SessionAdmin):
 
 
 @admin.register(ChatMessage)
-class ChatMessageAdmin(ReadOnly, MessageAdmin):
+class ChatMessageAdmin(ReadOnly, admin.ModelAdmin):
     """Messages, newest first."""
 
     list_display = ("excerpt", "session", "number", "role", "state", "answered_by", "cost_usd", "created_at")

@@ -21,11 +21,13 @@ MOST_TURNS = 100
 MOST_CHARACTERS = 200_000
 """Characters of turns that a prompt takes, newest first; the newest turn is always taken."""
 
+UUID_PATTERN = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+
 INPUT_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "session_id": {"type": "string", "format": "uuid"},
-        "message_id": {"type": "string", "format": "uuid", "description": "The reply that is to be written."},
+        "session_id": {"type": "string", "pattern": UUID_PATTERN},
+        "message_id": {"type": "string", "pattern": UUID_PATTERN, "description": "The reply that is to be written."},
         "simulate": {"type": "object", "description": "Script for the simulator; other providers never see it."},
     },
     "required": ["session_id", "message_id"],

@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from channels.routing import ProtocolTypeRouter, URLRouter
@@ -18,11 +16,13 @@ from django.urls import re_path  # noqa: E402
 
 from ai_tasks import events, routing  # noqa: E402
 from ai_tasks.api.bodies import BoundedBodies  # noqa: E402
-from ai_tasks.sockets import NotFoundSocket, SocketAccess  # noqa: E402
+from ai_tasks.handshake import SocketAccess  # noqa: E402
+from ai_tasks.sockets import NotFoundSocket  # noqa: E402
+from chat import routing as chat_routing  # noqa: E402
 
 sockets = [
     *routing.websocket_urlpatterns,
-    *(import_module("chat.routing").websocket_urlpatterns if find_spec("chat.routing") else ()),
+    *chat_routing.websocket_urlpatterns,
     re_path("", NotFoundSocket.as_asgi()),
 ]
 protocols = ProtocolTypeRouter(

@@ -76,8 +76,3 @@ def _earlier(record: IdempotencyRecord, values: dict[str, Any], now: datetime) -
     if record.object_id is None:
         raise InFlight
     return record, False
-
-
-def forget_old(now: datetime) -> int:
-    """Delete records past their day; return how many."""
-    return IdempotencyRecord.objects.filter(created_at__lte=now - REMEMBERED_FOR).delete()[0]

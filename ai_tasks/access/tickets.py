@@ -39,8 +39,3 @@ def redeem(ticket: str, now: datetime) -> User | None:
 def scopes_of(ticket: str) -> tuple[str, ...]:
     """Return the scopes that a redeemed ticket carries."""
     return tuple(ticket.split(".")[1:])
-
-
-def forget_expired(now: datetime) -> int:
-    """Delete tickets that nobody can use any more; return how many."""
-    return WebSocketTicket.objects.filter(expires_at__lte=now).delete()[0]

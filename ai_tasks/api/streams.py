@@ -81,7 +81,7 @@ def _task_json(task_id: UUID) -> dict[str, Any]:
 async def task_events(request: HttpRequest, task_id: str) -> HttpResponseBase:
     """Stream a task's events until it has ended."""
     answer: Any = await in_thread(_events, request, task_id=task_id)
-    if answer.status_code != 200:
+    if answer.status_code != 200 or request.method != "GET":
         refusal: HttpResponseBase = answer
         return refusal
     frames = _frames(answer.data["task_id"], answer.data["after"])

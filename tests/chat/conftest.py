@@ -27,13 +27,13 @@ def _providers(request: pytest.FixtureRequest, settings: Any) -> None:
 @pytest.fixture
 def alice(db: None) -> User:
     """Return a user."""
-    return User.objects.create_user("alice", password="wonder-land-1865")
+    return User.objects.create_user("alice")
 
 
 @pytest.fixture
 def bob(db: None) -> User:
     """Return another user."""
-    return User.objects.create_user("bob", password="builder-1998-yes")
+    return User.objects.create_user("bob")
 
 
 @pytest.fixture

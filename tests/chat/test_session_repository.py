@@ -1,7 +1,6 @@
-"""The contract of ChatSession.objects, except add_message."""
+"""The contract of ChatSession.objects, except add_message and token usage."""
 
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -12,13 +11,10 @@ from chat import conversation
 from chat.errors import SessionExists
 from chat.models import ChatSession
 from chat.states import SESSION_MOVES, MessageRole, SessionState
-from chat.usage import Period, TokenUsage
-from tests.ai_tasks import engine
 
 pytestmark = pytest.mark.django_db
 
 REPOSITORY = ChatSession.objects
-FOREVER = Period(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 
 
 def add(session: ChatSession, at: datetime) -> None:
@@ -201,30 +197,6 @@ def test_average_session_length_is_the_mean_time_from_first_to_last_message(alic
 
 def test_average_session_length_of_nothing_is_none(alice: User) -> None:
     assert REPOSITORY.calculate_average_session_length(user=alice) is None
-
-
-def test_token_usage_counts_stopped_and_regenerated_replies_of_the_user(alice: User, bob: User, now: datetime) -> None:
-    session = conversation.start_session(alice)
-    _, reply = conversation.send_message(session, "Hello", simulate={"text": "one two", "latency_ms": 0})
-    engine.run_all()
-    reply.refresh_from_db()
-    conversation.regenerate(reply)
-    engine.run_all()
-    used = REPOSITORY.get_token_usage_by_user(alice, FOREVER)
-
-    replies = list(session.messages.filter(role=MessageRole.ASSISTANT))
-    assert used.total_tokens == sum(each.usage["total_tokens"] for each in replies)
-    assert used.cost_usd == sum(Decimal(each.cost_usd) for each in replies)
-    assert REPOSITORY.get_token_usage_by_user(bob, FOREVER) == TokenUsage()
-
-
-def test_token_usage_is_of_the_period(session: ChatSession, alice: User) -> None:
-    conversation.send_message(session, "Hello", simulate={"latency_ms": 0, "tokens_per_second": 0})
-    engine.run_all()
-    past = Period(datetime(2000, 1, 1, tzinfo=UTC), datetime(2001, 1, 1, tzinfo=UTC))
-
-    assert REPOSITORY.get_token_usage_by_user(alice, past).total_tokens == 0
-    assert REPOSITORY.get_token_usage_by_user(alice).total_tokens > 0
 
 
 def test_idle_sessions_are_closed_and_others_stay(alice: User, now: datetime) -> None:

@@ -25,18 +25,6 @@ def _providers(request: pytest.FixtureRequest, settings: Any) -> None:
 
 
 @pytest.fixture
-def alice(db: None) -> User:
-    """Return a user."""
-    return User.objects.create_user("alice")
-
-
-@pytest.fixture
-def bob(db: None) -> User:
-    """Return another user."""
-    return User.objects.create_user("bob")
-
-
-@pytest.fixture
 def key_of() -> Callable[..., str]:
     """Return a function that makes a key and returns its text."""
 

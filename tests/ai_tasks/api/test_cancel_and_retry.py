@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from ai_tasks import submission
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.submission import TaskRequest
-from tests.ai_tasks import engine
+from tests import engine
 
 FAILING = {"fail": "bad_request", "latency_ms": 0}
 
@@ -51,7 +51,7 @@ def test_retry_of_a_cancelled_task_is_409(post: Any, alice: User, assert_problem
 @pytest.mark.django_db(transaction=True)
 def test_retry_makes_a_failed_task_pending_again(post: Any, alice: User) -> None:
     task = submit(alice, fail="bad_request")
-    engine.run_all()
+    engine.run_admitted()
     assert AIGenerationTask.objects.get().status == "failed"
 
     response = post(None, path=f"/api/v1/tasks/{task.pk}/retry")

@@ -12,8 +12,9 @@ from ai_tasks.api import streams
 from ai_tasks.delivery import TaskEvent
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.submission import TaskRequest
-from tests.ai_tasks import engine
+from tests import engine
 from tests.ai_tasks.api.asgi import exchange
+from tests.ai_tasks.threads import apart
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
 
@@ -45,7 +46,7 @@ def text_of(frames: list[dict[str, str]]) -> str:
 
 async def test_a_stream_tells_all_from_waiting_to_completed(task: AIGenerationTask, headers: dict[str, str]) -> None:
     async with exchange("GET", path_of(task), headers) as stream:
-        running = asyncio.create_task(engine.apart(engine.run_all))
+        running = asyncio.create_task(apart(engine.run_admitted))
         frames = [frame async for frame in stream.frames()]
         await running
 
@@ -64,7 +65,7 @@ async def test_a_stream_tells_all_from_waiting_to_completed(task: AIGenerationTa
 
 @pytest.mark.parametrize("way", ["Last-Event-ID", "after", "both"])
 async def test_a_stream_resumes_byte_identical(task: AIGenerationTask, headers: dict[str, str], way: str) -> None:
-    await engine.apart(engine.run_all)
+    await apart(engine.run_admitted)
     whole = [frame for frame in await read(task, headers) if frame["event"] == "task.delta"]
     place = len(whole) // 2
     more = {} if way == "after" else {"Last-Event-ID": str(place)}
@@ -76,7 +77,7 @@ async def test_a_stream_resumes_byte_identical(task: AIGenerationTask, headers: 
 
 
 async def test_a_stream_of_an_ended_task_ends(task: AIGenerationTask, headers: dict[str, str]) -> None:
-    await engine.apart(submission.cancel, task)
+    await apart(submission.cancel, task)
 
     frames = await read(task, headers)
 

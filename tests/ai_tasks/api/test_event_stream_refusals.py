@@ -38,3 +38,11 @@ def test_without_a_key_there_is_no_stream(client: Client, path: str, assert_prob
 
     assert_problem(response, 401, "not_authenticated")
     assert response["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+def test_only_get_begins_a_stream(client: Client, path: str, headers: dict[str, str], method: str) -> None:
+    response = client.generic(method, path, headers=headers)
+
+    assert response.status_code == 200
+    assert not response.streaming

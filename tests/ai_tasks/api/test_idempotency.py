@@ -111,18 +111,6 @@ def test_the_key_of_a_deleted_task_is_404(post: Any, assert_problem: Any) -> Non
     assert_problem(post(PROMPT, headers=ONCE), 404, "not_found")
 
 
-@pytest.mark.django_db
-def test_old_keys_are_forgotten(alice: User) -> None:
-    now = clock.now()
-    for key, age in (("old", timedelta(hours=24)), ("young", timedelta(hours=23))):
-        idempotency.claim(owner_id=alice.pk, key=key, call="", digest="", now=now - age)
-
-    forgotten = idempotency.forget_old(now)
-
-    assert forgotten == 1
-    assert IdempotencyRecord.objects.get().key == "young"
-
-
 @pytest.mark.django_db(transaction=True)
 def test_twins_at_the_same_time_make_one_task(headers: dict[str, str]) -> None:
     barrier = threading.Barrier(4)

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from ai_tasks.models import AIGenerationTask
-from tests.ai_tasks import engine
+from tests import engine
 from tests.ai_tasks.api.asgi import exchange
+from tests.ai_tasks.threads import apart
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
 
@@ -16,7 +17,7 @@ QUICK = {"type": "text.generate", "input": {"prompt": "a", "simulate": {"text": 
 
 
 async def run_when_there() -> None:
-    while not await engine.apart(engine.run_all):
+    while not await apart(engine.run_admitted):
         await asyncio.sleep(0.01)
 
 
@@ -53,7 +54,7 @@ async def test_without_a_key_nothing_is_waited_for() -> None:
         problem = await sent.json()
 
     assert (sent.status, problem["code"]) == (401, "not_authenticated")
-    assert not await engine.apart(AIGenerationTask.objects.exists)
+    assert not await apart(AIGenerationTask.objects.exists)
 
 
 async def test_a_replay_waits_as_well(headers: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ from django.test import Client
 from ai_tasks import submission
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.submission import TaskRequest
-from tests.ai_tasks import engine
+from tests import engine
 
 pytestmark = pytest.mark.django_db
 
@@ -166,7 +166,7 @@ def test_a_completed_task_shows_output_usage_cost_and_attempts(get: Any, alice: 
     task = submission.submit(
         alice, TaskRequest(type="text.generate", input={"prompt": "Name a river.", "simulate": simulate})
     )
-    engine.run_all()
+    engine.run_admitted()
 
     shown = get(f"/api/v1/tasks/{task.pk}").json()
 

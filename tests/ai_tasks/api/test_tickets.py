@@ -59,14 +59,6 @@ def test_garbage_is_no_ticket(alice: User, ticket: str) -> None:
     assert tickets.redeem(ticket, clock.now()) is None
 
 
-def test_expired_tickets_are_forgotten(alice: User) -> None:
-    now = clock.now()
-    tickets.issue(alice, now - timedelta(minutes=1))
-    tickets.issue(alice, now)
-
-    assert tickets.forget_expired(now) == 1
-
-
 def test_without_a_key_there_is_no_ticket(client: Client, assert_problem: Any) -> None:
     assert_problem(client.post("/api/v1/ws-tickets"), 401, "not_authenticated")
     assert not WebSocketTicket.objects.exists()

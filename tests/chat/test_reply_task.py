@@ -1,0 +1,174 @@
+"""The task type chat.reply."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.contrib.auth.models import User
+
+from ai_tasks import submission
+from ai_tasks.errors import InvalidInput, UnknownTaskType
+from ai_tasks.models import AIGenerationTask
+from ai_tasks.submission import TaskRequest
+from chat import conversation, replies
+from chat.models import ChatMessage, ChatSession
+from chat.replies import CHAT_REPLY, fallback_of, record
+from chat.states import MessageState
+from tests.ai_tasks import engine
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def said(text: str) -> dict[str, Any]:
+    return {"text": text, "latency_ms": 0, "tokens_per_second": 0}
+
+
+def ask(session: ChatSession, content: str, answer: str = "") -> ChatMessage:
+    _, reply = conversation.send_message(session, content, simulate=said(answer or f"to {content}"))
+    engine.run_all()
+    reply.refresh_from_db()
+    return reply
+
+
+def prompt_of(reply: ChatMessage) -> list[tuple[str, str]]:
+    prompt = CHAT_REPLY.build(AIGenerationTask.objects.get(pk=reply.task_id))
+    return [(message.role, message.content) for message in prompt.messages]
+
+
+def test_the_prompt_is_the_conversation_up_to_the_reply(alice: User) -> None:
+    session = conversation.start_session(alice, system_prompt="Be brief.")
+    ask(session, "one")
+
+    _, reply = conversation.send_message(session, "two")
+
+    assert prompt_of(reply) == [("system", "Be brief."), ("user", "one"), ("assistant", "to one"), ("user", "two")]
+
+
+def test_a_regenerated_reply_does_not_see_its_sibling_nor_what_came_after(session: ChatSession) -> None:
+    first = ask(session, "one")
+    ask(session, "two")
+
+    again = conversation.regenerate(first)
+
+    assert prompt_of(again) == [("user", "one")]
+
+
+def test_an_edited_message_takes_the_place_of_the_old_one(session: ChatSession) -> None:
+    ask(session, "one")
+    two = ask(session, "two").parent
+    assert two is not None
+
+    _, reply = conversation.edit_message(two, "deux")
+
+    assert prompt_of(reply) == [("user", "one"), ("assistant", "to one"), ("user", "deux")]
+
+
+def test_only_what_is_done_and_has_text_is_sent(session: ChatSession) -> None:
+    _, stopped = conversation.send_message(session, "one")
+    conversation.stop_reply(stopped)
+
+    _, reply = conversation.send_message(session, "two")
+
+    assert prompt_of(reply) == [("user", "one"), ("user", "two")]
+
+
+def test_an_earlier_reply_counts_even_when_its_hook_is_late(session: ChatSession) -> None:
+    earlier = ask(session, "one")
+    ChatMessage.objects.filter(pk=earlier.pk).update(state=MessageState.PENDING, content="")
+
+    _, reply = conversation.send_message(session, "two")
+
+    assert prompt_of(reply) == [("user", "one"), ("assistant", "to one"), ("user", "two")]
+
+
+def test_the_newest_turns_are_sent_when_there_are_too_many(session: ChatSession, monkeypatch: Any) -> None:
+    monkeypatch.setattr(replies, "MOST_TURNS", 3)
+    for content in ("one", "two"):
+        ask(session, content)
+
+    _, reply = conversation.send_message(session, "three")
+
+    assert prompt_of(reply) == [("user", "two"), ("assistant", "to two"), ("user", "three")]
+
+
+def test_the_newest_characters_are_sent_when_there_are_too_many(session: ChatSession) -> None:
+    for content in ("a", "b"):
+        ask(session, content * 90_000, answer="noted")
+
+    _, reply = conversation.send_message(session, "c" * 90_000)
+
+    assert [content[:1] for _, content in prompt_of(reply)] == ["n", "b", "n", "c"]
+
+
+def test_a_single_message_over_the_bound_is_sent_all_the_same(session: ChatSession, monkeypatch: Any) -> None:
+    monkeypatch.setattr(replies, "MOST_CHARACTERS", 10)
+
+    _, reply = conversation.send_message(session, "longer than ten characters")
+
+    assert prompt_of(reply) == [("user", "longer than ten characters")]
+
+
+def test_someone_elses_session_is_no_prompt(session: ChatSession, bob: User) -> None:
+    _, reply = conversation.send_message(session, "secret")
+    given = {"session_id": str(session.pk), "message_id": str(reply.pk)}
+
+    with pytest.raises(InvalidInput):
+        submission.submit(bob, TaskRequest(type="chat.reply", input=given))
+
+
+@pytest.mark.parametrize("given", [{}, {"session_id": "x"}, {"session_id": 1, "message_id": 2}])
+def test_an_input_of_another_shape_is_refused(alice: User, given: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        submission.submit(alice, TaskRequest(type="chat.reply", input=given))
+
+
+def test_ids_that_are_none_are_refused(alice: User) -> None:
+    for session_id in ("not an id", str(uuid4())):
+        with pytest.raises(InvalidInput):
+            given = {"session_id": session_id, "message_id": session_id}
+            submission.submit(alice, TaskRequest(type="chat.reply", input=given))
+
+
+def test_it_cannot_be_created_from_outside(alice: User) -> None:
+    with pytest.raises(UnknownTaskType):
+        submission.submit(alice, TaskRequest(type="chat.reply", input={}), is_public=True)
+
+
+def test_recording_twice_changes_nothing(session: ChatSession) -> None:
+    reply = ask(session, "one")
+    before = ChatMessage.objects.filter(pk=reply.pk).values().get()
+
+    assert record(reply.task_id) is True
+
+    assert ChatMessage.objects.filter(pk=reply.pk).values().get() == before
+
+
+def test_a_task_without_a_message_is_recorded_nowhere(alice: User) -> None:
+    task = submission.submit(alice, TaskRequest(type="text.generate", input={"prompt": "a"}))
+
+    assert record(task.pk) is False
+    assert record(UUID(int=0)) is False
+
+
+def test_a_reply_that_was_sent_back_is_pending_again(session: ChatSession) -> None:
+    simulate = said("fine") | {"fail": "refusal", "fail_times": 1}
+    _, reply = conversation.send_message(session, "one", simulate=simulate)
+    engine.run_all()
+
+    submission.retry(AIGenerationTask.objects.get(pk=reply.task_id))
+    record(reply.task_id)
+    reply.refresh_from_db()
+    assert reply.state == MessageState.PENDING
+
+    engine.run_all()
+    reply.refresh_from_db()
+    assert (reply.state, reply.content) == (MessageState.DONE, "fine")
+
+
+def test_a_fallback_names_the_candidate_that_failed() -> None:
+    failed = {"provider": "openai", "model": "gpt", "error": {"code": "overloaded", "message": "Busy."}}
+    present = {"provider": "simulator", "model": "sim-1", "error": None}
+    task = {"provider": "simulator", "model": "sim-1", "attempts": [failed, present]}
+
+    assert fallback_of(task) == {"from": "openai/gpt", "to": "simulator/sim-1", "reason": "overloaded"}
+    assert fallback_of(task | {"attempts": [present]}) is None

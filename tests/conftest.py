@@ -1,0 +1,33 @@
+"""What every test may ask for."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.contrib.auth.models import User
+
+from ai_tasks import clock
+from providers import control, gateway
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    """A user."""
+    return User.objects.create_user("alice", password="correct horse")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    """Another user, who owns nothing of alice's."""
+    return User.objects.create_user("bob", password="battery staple")
+
+
+@pytest.fixture
+def providers_ready(db: None) -> None:
+    """The providers' rows, as a start makes them."""
+    control.ensure_providers(clock.now())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _close_calls() -> Iterator[None]:
+    yield
+    gateway.stop(5)

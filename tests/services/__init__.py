@@ -1,0 +1,1 @@
+"""The services that the tests need, brought or found, on private ports."""

@@ -1,0 +1,29 @@
+"""
+The project's settings, for tests.
+
+TEST_ON=postgresql runs on the PostgreSQL and Redis that TEST_DATABASE_URL and TEST_REDIS_URL name (see tests/services);
+otherwise everything is embedded, on a SQLite file in a folder that is removed at the end.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+for name in ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OLLAMA_HOST"):
+    os.environ.pop(name, None)
+if os.environ.get("TEST_ON") == "postgresql":
+    os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
+    os.environ["REDIS_URL"] = os.environ["TEST_REDIS_URL"]
+os.environ["SECRET_KEY"] = "only for tests"
+os.environ["TASUKI_VAR"] = tempfile.mkdtemp(prefix="tasuki-tests-")
+atexit.register(shutil.rmtree, os.environ["TASUKI_VAR"], ignore_errors=True)
+
+from config.settings import *  # noqa: E402, F403
+
+AI_DISPATCHER = False
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
