@@ -133,8 +133,8 @@ class _Admission:
         tokens, model = entry.estimate_tokens, entry.model
         if self.room.is_larger_than_limits(model, tokens):
             _park(entry, ParkedReason.UNSATISFIABLE, key=f"{self.provider}/{model}")
-        elif TaskQueue.objects.is_behind_an_earlier_one(entry):
-            _park(entry, ParkedReason.EARLIER_REPLY, key=entry.serial_key)
+        elif TaskQueue.objects.yields_to_another(entry):
+            return True
         elif reason := self.room.model_refusal(model, tokens):
             frees_at = None if reason == "concurrency" else self.room.frees_at(model)
             until = frees_at or self.now + MODEL_SLOT_WAIT
@@ -160,8 +160,8 @@ class _Admission:
                 task.update(epoch=dispatch.epoch)
                 return True
             transaction.set_rollback(True)
-        tight = budgets.exhausted(bounds, amount or ZERO, self.now) or periods[0]
-        _park(entry, ParkedReason.BUDGET, key=str(tight.budget_id), until=tight.ends_at)
+        if tight := budgets.tight(periods, amount or ZERO):
+            _park(entry, ParkedReason.BUDGET, key=str(tight.budget_id), until=tight.ends_at)
         return False
 
     def _queue(

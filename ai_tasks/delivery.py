@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 REREAD_SECONDS = 2.0
 BACKLOG = 1_000
 """Hints kept for a slow reader; beyond it they are dropped, and it reads the database instead."""
+LOOK: dict[str, Any] = {"name": "look"}
+"""The hint that says only: read."""
 THREADS = 8
 
 P = ParamSpec("P")
@@ -67,9 +69,11 @@ class _Subscription:
     has_news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tell(self, hint: dict[str, Any]) -> None:
-        """Keep a hint; a reader that is too far behind will read the database."""
+        """Keep a hint; a reader that is too far behind is told to read the database instead."""
         if len(self.hints) < BACKLOG:
             self.hints.append(hint)
+        else:
+            self.hints[-1] = LOOK
         self.has_news.set()
 
     async def take(self) -> list[dict[str, Any]]:
@@ -88,6 +92,7 @@ class _Hub:
         self._seen: dict[str, tuple[Any, int]] = {}
         self._channel = ""
         self._jobs: list[asyncio.Task[None]] = []
+        self._opening = asyncio.Lock()
 
     async def subscribe(self, group: str) -> _Subscription:
         """Begin to receive a group's hints."""
@@ -109,13 +114,14 @@ class _Hub:
             await get_channel_layer().group_discard(subscription.group, self._channel)
 
     async def _open(self) -> None:
-        if self._jobs and not any(job.done() for job in self._jobs):
-            return
-        if not self._channel:
-            self._channel = await get_channel_layer().new_channel("delivery")
-        for job in self._jobs:
-            job.cancel()
-        self._jobs = [asyncio.create_task(self._receive()), asyncio.create_task(self._reread())]
+        async with self._opening:
+            if self._jobs and not any(job.done() for job in self._jobs):
+                return
+            if not self._channel:
+                self._channel = await get_channel_layer().new_channel("delivery")
+            for job in self._jobs:
+                job.cancel()
+            self._jobs = [asyncio.create_task(self._receive()), asyncio.create_task(self._reread())]
 
     async def _receive(self) -> None:
         while True:
@@ -152,7 +158,7 @@ class _Hub:
             return
         self._seen[group] = state
         for subscription in tuple(self._readers.get(group, ())):
-            subscription.tell({"name": "look"})
+            subscription.tell(LOOK)
 
 
 def _groups_of(event: dict[str, Any]) -> list[str]:

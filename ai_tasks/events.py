@@ -76,7 +76,8 @@ class _Publisher:
         loop = self.loop()
         if loop is None or self._pending >= MAX_PENDING:
             return
-        self._pending += 1
+        with self._lock:
+            self._pending += 1
         future = asyncio.run_coroutine_threadsafe(self._send(groups, event), loop)
         future.add_done_callback(self._done)
 
@@ -87,7 +88,8 @@ class _Publisher:
             await layer.group_send(group, {"type": MESSAGE_TYPE, "event": {**event, "groups": [group]}})
 
     def _done(self, future: "Future[None]") -> None:
-        self._pending -= 1
+        with self._lock:
+            self._pending -= 1
         if not future.cancelled() and (error := future.exception()):
             logger.warning("An event was not sent: %r", error)
 

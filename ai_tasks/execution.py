@@ -72,7 +72,9 @@ def _call(begun: Lease, call: Call) -> Outcome:
         return _used(request, call)
     except Exception:
         logger.exception("The adapter of %s failed.", candidate)
-        return MalformedAnswer("The provider's adapter failed; the log says how.")
+        failed = MalformedAnswer("The provider's adapter failed; the log says how.")
+        failed.usage = _used(request, call)
+        return failed
 
 
 def _request(begun: Lease) -> CompletionRequest:

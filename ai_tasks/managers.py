@@ -85,7 +85,9 @@ def _narrow(
     found: AIGenerationTaskQuerySet, provider: str | None, lane: str | None, user: Any, limit: int | None
 ) -> AIGenerationTaskQuerySet:
     if provider:
-        found = found.of_provider(provider, lane)
+        found = found.filter(provider=provider)
+    if lane:
+        found = found.filter(lane=lane)
     if user is not None:
         found = found.for_user(user)
     return found if limit is None else found[:limit]
@@ -112,11 +114,12 @@ class AIGenerationTaskManager(models.Manager.from_queryset(AIGenerationTaskQuery
             task.save(force_insert=True)
             return task
         walked = {"id", "status", "epoch", "tries", "infrastructure_tries", "crashes", "deferrals", "started_at"}
-        walked |= {"finished_at", "output", "error", "usage", "cost_usd", "version", "created_at"}
+        walked |= {"finished_at", "output", "error", "usage", "cost_usd", "version", "created_at", "updated_at"}
+        walked |= {"provider", "model", "route_position", "cancel_requested_at", "deleted_at"}
         columns = [field for field in task._meta.concrete_fields if field.name not in walked]
         values = {field.attname: getattr(task, field.attname) for field in columns}
         fresh = self.filter(pk=task.pk, version=task.version)
-        if not fresh.update(version=F("version") + 1, **values):
+        if not fresh.update(version=F("version") + 1, updated_at=clock.now(), **values):
             raise NotPossible("Somebody else changed this task; read it again.")
         task.version += 1
         return task
@@ -217,7 +220,7 @@ class AIGenerationTaskManager(models.Manager.from_queryset(AIGenerationTaskQuery
         """Delete the task logically: a live one is cancelled first, one that runs is asked to stop. Its ledger stays."""
         at = now or clock.now()
         settlement.cancel(self.all(), task.pk, at)
-        self.filter(pk=task.pk, deleted_at=None).update(deleted_at=at)
+        self.filter(pk=task.pk, deleted_at=None).update(deleted_at=at, version=F("version") + 1)
 
     def count_by_status(self, *, since: datetime | None = None, provider: str | None = None) -> dict[str, int]:
         """Return how many tasks are in each status, zeros included; of those created since then, when given."""

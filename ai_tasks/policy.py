@@ -47,11 +47,13 @@ def backoff(failures: int) -> timedelta:
 
 
 def after_error(task: Any, task_type: TaskType, error: ProviderError, now: datetime) -> Decision:
-    """Decide what follows the error; the task's counters include it already."""
+    """Decide what follows the error; the task's counters and its cost include it already."""
     if task.cancel_requested_at:
         return Decision(Step.CANCEL)
     if now >= task.deadline_at:
         return Decision(Step.TIME_OUT, "deadline")
+    if task.max_cost_usd is not None and (task.cost_usd or 0) >= task.max_cost_usd:
+        return Decision(Step.FAIL, "max_cost_reached")
     if error.falls_back and task.route_position + 1 < len(task.route):
         return Decision(Step.FALL_BACK)
     if not error.retryable:

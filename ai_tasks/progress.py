@@ -156,9 +156,8 @@ class Ticker:
 
     def _run(self) -> None:
         while not self._closing.is_set():
+            self._work.clear()  # before the look: a call that is registered in between must not wait
             calls = self.calls()
-            if not calls:
-                self._work.clear()
             self._safely(self._tick, calls)
             if calls:
                 self._closing.wait(TICK_SECONDS)
@@ -173,6 +172,9 @@ class Ticker:
         except (DatabaseError, InterfaceError) as error:
             logger.warning("The database refused a %s: %s", function.__name__.strip("_"), error)
             process.give_connection_back()
+        except Exception:
+            # The thread must not die: every lease of the process hangs on it.
+            logger.exception("A %s failed.", function.__name__.strip("_"))
 
     def _tick(self, calls: list[Call]) -> None:
         if self._is_due("presence", PRESENCE_SECONDS) and self.presence:

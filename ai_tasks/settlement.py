@@ -23,7 +23,7 @@ from ai_tasks.states import ACTIVE, TaskStatus
 from ai_tasks.task_types import registry
 from providers import control
 from providers.errors import ProviderError, RateLimited
-from providers.types import Completion, Usage, UsageSource
+from providers.types import Completion, Usage, UsageSource, storable
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import EntryState, ParkedReason
 
@@ -65,12 +65,14 @@ def complete(
     entry, task, attempt = held
     chunks.write(task, pieces)
     output = {
-        "text": completion.text,
+        "text": storable(completion.text),
         "finish_reason": completion.finish_reason.value,
         "truncated": completion.truncated,
     }
     _end_attempt(attempt, AttemptState.SUCCEEDED, completion.usage, now, first_token_at=first_token_at)
-    Attempt.objects.filter(pk=attempt.pk).update(provider_request_id=completion.provider_request_id[:200])
+    Attempt.objects.filter(pk=attempt.pk).update(
+        provider_request_id=storable(completion.provider_request_id)[:200]
+    )
     charges.charge(attempt, task, completion.usage, now=now)
     public = charges.public_usage(completion.usage)
     finish(tasks, entry, task, TaskStatus.COMPLETED, now, output=output, usage=public, error=None)
@@ -108,8 +110,9 @@ def fail(
     setattr(task, counter, getattr(task, counter) + 1)
     tasks.filter(pk=task_id).update(**{counter: F(counter) + 1})
     _tell_provider(attempt, error, now)
+    task.cost_usd = charges.total_usd(task_id)
     decision = policy.after_error(task, registry.get(task.type), error, now)
-    what = {"code": error.code, "message": str(error)[:500], "retryable": error.retryable}
+    what = {"code": error.code, "message": storable(str(error))[:500], "retryable": error.retryable}
     carry_out(tasks, entry, task, decision, what, now)
     return True
 
@@ -318,7 +321,7 @@ def _end_attempt(
         finished_at=now,
         first_token_at=first_token_at,
         error_class=error.code if error else "",
-        error_message=str(error)[:500] if error else "",
+        error_message=storable(str(error))[:500] if error else "",
         trips_circuit=bool(error and error.trips_circuit),
         **charges.buckets(usage),
     )
@@ -326,10 +329,10 @@ def _end_attempt(
 
 def charge_late(tasks: QuerySet[Any], task_id: UUID, epoch: int, usage: Usage, now: datetime) -> bool:
     """Charge a started attempt that lost its lease, if nobody has; the task's cost grows, nothing else changes."""
+    task = tasks.select_for_update().filter(pk=task_id).first()
     attempt = Attempt.objects.of_lease(task_id, epoch).select_for_update().first()
-    if attempt is None or attempt.started_at is None:
+    if task is None or attempt is None or attempt.started_at is None:
         return False
-    task = tasks.get(pk=task_id)
     reason = "" if usage.source == UsageSource.PROVIDER else "its worker had lost the lease"
     if not charges.charge(attempt, task, usage, reason=reason, now=now):
         return False

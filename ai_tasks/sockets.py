@@ -54,7 +54,7 @@ class _Bucket:
         return self._tokens >= 0
 
 
-class JsonSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
+class JsonSocket(AsyncWebsocketConsumer):
     """
     A WebSocket whose frames are JSON objects with a `type`.
 
@@ -194,7 +194,7 @@ def _frame_of(text: str | None) -> dict[str, Any]:
     return frame
 
 
-class NotFoundSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
+class NotFoundSocket(AsyncWebsocketConsumer):
     """Where there is no socket: the handshake ends with 403."""
 
     async def connect(self) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import F
 
-from ai_tasks import clock, dispatch, lease, settlement
+from ai_tasks import clock, dispatch, finish_hooks, lease, settlement
 from ai_tasks.accounts import budgets
 from ai_tasks.errors import BudgetExceeded, InvalidInput, Mistake, NotPossible, QueueFull, UnknownModel, UnknownTaskType
 from ai_tasks.ids import uuid7
@@ -182,6 +183,7 @@ def cancel(task: AIGenerationTask, *, now: datetime | None = None) -> AIGenerati
     until its worker has stopped the provider; an answer that is complete by then wins.
     """
     settlement.cancel(AIGenerationTask.objects.all(), task.pk, now or clock.now())
+    transaction.on_commit(partial(finish_hooks.run_for, task.pk), robust=True)
     return AIGenerationTask.objects.get(pk=task.pk)
 
 
@@ -211,6 +213,7 @@ def retry(task: AIGenerationTask, *, now: datetime | None = None) -> AIGeneratio
         **dict.fromkeys(("finished_at", "cancel_requested_at", "run_at", "error", "output"), None),
         "deadline_at": now + max(task_type.deadline, timedelta(0)),
         "updated_at": now,
+        "version": F("version") + 1,
     }
     AIGenerationTask.objects.filter(pk=fresh.pk).update(**values)
     fresh = AIGenerationTask.objects.get(pk=fresh.pk)

@@ -9,13 +9,14 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import Exists, OuterRef
 
-from ai_tasks import chunks, dispatch, lease, settlement, submission
+from ai_tasks import dispatch, finish_hooks, lease, settlement, submission
 from ai_tasks.accounts import charges
 from ai_tasks.accounts.models import Attempt, AttemptState, LedgerEntry
 from ai_tasks.admission import Dispatch
@@ -37,17 +38,20 @@ FORGET_WORKERS_AFTER = timedelta(days=1)
 FORGET_KEYS_AFTER = timedelta(days=1)
 
 
-def _each(entries: Iterable[QueueEntry], act: Callable[[QueueEntry], object]) -> int:
-    """Act on each entry in a transaction of its own; one that fails hurts only itself. Return how many it moved."""
+Row = TypeVar("Row", QueueEntry, Attempt, AIGenerationTask)
+
+
+def _each(rows: Iterable[Row], act: Callable[[Row], object]) -> int:
+    """Act on each row in a transaction of its own; one that fails hurts only itself. Return how many it moved."""
     moved = 0
-    for entry in entries:
+    for row in rows:
         try:
             with transaction.atomic():
-                moved += bool(act(entry))
+                moved += bool(act(row))
         except DatabaseError as error:
-            logger.warning("The entry of task %s was passed over: %s", entry.task_id, error)
+            logger.warning("The %s %s was passed over: %s", row._meta.verbose_name, row, error)
         except Exception:
-            logger.exception("The entry of task %s could not be swept.", entry.task_id)
+            logger.exception("The %s %s could not be swept.", row._meta.verbose_name, row)
     return moved
 
 
@@ -111,6 +115,7 @@ def _time_out(entry: QueueEntry, now: datetime) -> bool:
     what = {"code": "deadline", "message": "Its deadline passed before it was done.", "retryable": True}
     tasks = AIGenerationTask.objects.all()
     settlement.bury(tasks, entry, task, TaskStatus.TIMED_OUT, "deadline", what, now)
+    transaction.on_commit(partial(finish_hooks.run_for, task.pk), robust=True)
     return True
 
 
@@ -120,10 +125,9 @@ def charge_lost(now: datetime) -> int:
     lost = Attempt.objects.filter(
         uncharged, state=AttemptState.LOST, finished_at__lt=now - settings.AI_LOST_CHARGE_GRACE
     )
-    return sum(_charge_lost(attempt, now) for attempt in lost.select_related("task").order_by("finished_at")[:BATCH])
+    return _each(lost.order_by("finished_at")[:BATCH], lambda attempt: _charge_lost(attempt, now))
 
 
-@transaction.atomic
 def _charge_lost(attempt: Attempt, now: datetime) -> bool:
     """Input by its size, output by what was streamed: never below what is known to have been used."""
     task: Any = AIGenerationTask.objects.select_for_update().get(pk=attempt.task_id)
@@ -143,16 +147,15 @@ def mend_tasks_without_entry(now: datetime) -> int:
     entries = QueueEntry.objects.filter(task_id=OuterRef("pk"))
     old = AIGenerationTask.objects.pending().filter(updated_at__lt=now - NO_ENTRY_PATIENCE)
     orphans = old.filter(~Exists(entries)).order_by("id")[:BATCH]
-    return sum(_mend(task, now) for task in orphans)
+    return _each(orphans, lambda task: _mend(task, now))
 
 
 def _mend(task: AIGenerationTask, now: datetime) -> bool:
     logger.error("Task %s was pending without a queue entry.", task.pk)
-    with transaction.atomic():
-        fresh = AIGenerationTask.objects.select_for_update().get(pk=task.pk)
-        if fresh.status != TaskStatus.PENDING or QueueEntry.objects.for_task(task.pk).exists():
-            return False
-        submission.enqueue_again(fresh, now)
+    fresh = AIGenerationTask.objects.select_for_update().get(pk=task.pk)
+    if fresh.status != TaskStatus.PENDING or QueueEntry.objects.for_task(task.pk).exists():
+        return False
+    submission.enqueue_again(fresh, now)
     return True
 
 

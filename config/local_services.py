@@ -75,7 +75,8 @@ def _places(program: str, wheel: str, pattern: str) -> Iterable[Path]:
                 yield place
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Ask Linux to end this process when the one that started it ends; for `preexec_fn`."""
     ctypes.CDLL("libc.so.6", use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -89,7 +90,7 @@ def start(command: list[str], *, log: Path, as_nobody: bool = False, **environme
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
+            preexec_fn=die_with_parent,  # noqa: PLW1509
             env={**os.environ, **environment},
             **identity,
         )
@@ -106,11 +107,15 @@ def wait_until(is_ready: Callable[[], bool], process: subprocess.Popen[bytes], l
 
 def stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
     """End a program's process group; by force after ten seconds."""
-    if process.poll() is not None:
-        return
-    os.killpg(process.pid, number)
+    if process.poll() is None:
+        os.killpg(process.pid, number)
+        stop_within(process, 10)
+
+
+def stop_within(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait for the end of a program that was told to stop; end its process group by force after that time."""
     try:
-        process.wait(10)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -11,7 +11,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 BLOCK = 64 * 1024
 
 
-class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
+class StaticFilesMiddleware(WhiteNoiseMiddleware):
     """Serves static files; everything else passes without a thread."""
 
     async_capable = True

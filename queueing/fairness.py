@@ -5,9 +5,9 @@ Inside a class: start-time fair queueing (Goyal, Vin, Cheng 1996). An entry's ta
 `max(V, its user's last tag) + tokens / weight`, where V is the tag admitted last; the smallest tag goes first. A user who
 floods a class pushes only their own tags away.
 
-Between classes: the more important class goes first, unless a less important one has been passed over for long. Class c
-may overtake class u when u was served since c last was (or since c's head came) and the difference of their patience
-has passed. So under a flood of urgent work each class still gets one start in every `PATIENCE` seconds, and an urgent
+Between classes: the more important class goes first, unless a less important one was passed over although its turn had
+come. Class c overtakes class u when u was served later than c was (or c's head came) plus the difference of their
+patience. So under a flood of urgent work each class still gets one start in about every `PATIENCE` seconds, and an urgent
 entry that comes to an idle class never finds an aged one ahead of it.
 """
 
@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.db import connection
+from django.db.models import Q
 
 from queueing.states import Priority
 
@@ -33,6 +34,8 @@ PATIENCE: dict[int, timedelta] = {
     Priority.LOW: timedelta(seconds=300),
     Priority.BULK: timedelta(seconds=900),
 }
+MOST_READ = 1_000
+"""Entries of a class that one pick looks at: so many refused ones may stand before a runnable one."""
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 NEXT_TAG = """
@@ -61,6 +64,7 @@ class Picker:
     def __init__(self, entries: QueueEntryQuerySet, clocks: list[PriorityClass], *, batch: int) -> None:
         self._entries = entries
         self._batch = batch
+        self._read_of: dict[int, int] = {}
         self._clocks = {clock.priority: clock for clock in sorted(clocks, key=lambda clock: clock.priority)}
         self._heads = {
             priority: self._read(priority) if clock.has_waiting else deque() for priority, clock in self._clocks.items()
@@ -68,12 +72,22 @@ class Picker:
         self.served: set[int] = set()
         """Priorities whose clock has moved."""
 
-    def _read(self, priority: int) -> deque[QueueEntry]:
-        return deque(self._entries.filter(priority=priority).order_by("fair_tag", "id")[: self._batch])
+    def _read(self, priority: int, after: QueueEntry | None = None) -> deque[QueueEntry]:
+        """Return the class's next entries: a batch, then twice as many as were read so far, within MOST_READ."""
+        entries = self._entries.filter(priority=priority)
+        if after is not None:
+            entries = entries.filter(Q(fair_tag__gt=after.fair_tag) | Q(pk__gt=after.pk), fair_tag__gte=after.fair_tag)
+        so_far = self._read_of.get(priority, 0)
+        size = min(max(self._batch, so_far), MOST_READ - so_far)
+        found = deque(entries.order_by("fair_tag", "id")[:size])
+        self._read_of[priority] = so_far + size
+        return found
 
     def __iter__(self) -> Iterator[QueueEntry]:
         while (priority := self._choose()) is not None:
-            yield self._heads[priority].popleft()
+            yield (entry := self._heads[priority].popleft())
+            if not self._heads[priority] and self._read_of[priority] < MOST_READ:
+                self._heads[priority] = self._read(priority, after=entry)
 
     def _choose(self) -> int | None:
         best: int | None = None
@@ -87,9 +101,8 @@ class Picker:
         return max(served, self._heads[priority][0].enqueued_at)
 
     def _overtakes(self, priority: int, other: int) -> bool:
-        since = self._since(priority)
-        was_passed_over = (self._clocks[other].last_served_at or LONG_AGO) > since
-        return was_passed_over and since + PATIENCE[priority] < self._since(other) + PATIENCE[other]
+        turn = self._since(priority) + PATIENCE[priority] - PATIENCE[other]
+        return (self._clocks[other].last_served_at or LONG_AGO) > turn
 
     def serve(self, entry: QueueEntry, now: datetime) -> None:
         """Note that the entry was admitted: its class's clock moves."""

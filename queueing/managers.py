@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import Count, Exists, Min, OuterRef, QuerySet
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 
 from queueing import fairness
 from queueing.errors import AlreadyQueued, QueueFull
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from queueing.models import DeadLetter, PriorityClass, QueueEntry, TaskQueue
 
 DEFAULT_LEASE = timedelta(seconds=90)
+MOST_WOKEN = 200
+"""Entries that one freed key wakes: thousands may be parked for one budget, and few of them will fit."""
 VARYING = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+", re.IGNORECASE)
 
 
@@ -109,8 +111,16 @@ class QueueEntryManager(models.Manager.from_queryset(QueueEntryQuerySet)):  # ty
     """Entries; people use TaskQueue.objects."""
 
     def wake_key(self, reason: ParkedReason, key: str) -> int:
-        """Wake everything parked for this key; return how many."""
-        woken: int = self.parked().filter(parked_reason=reason, parked_key=key).wake()
+        """
+        Wake what is parked for this key, best first and a bounded number; return how many.
+
+        What somebody else has locked is passed over, or two who wake each other's entries would lock each other out; the
+        sweep finds it.
+        """
+        parked = self.parked().filter(parked_reason=reason, parked_key=key).order_by("priority", "fair_tag", "id")
+        with transaction.atomic():
+            free = list(parked.select_for_update(skip_locked=True).values_list("pk", flat=True)[:MOST_WOKEN])
+            woken: int = self.filter(pk__in=free).wake()
         return woken
 
 
@@ -207,10 +217,16 @@ class TaskQueueManager(models.Manager["TaskQueue"]):
         return fairness.Picker(entries, list(queue.classes.with_heads(self.entries)), batch=batch)
 
     def occupied_lanes(self, provider: str) -> list[str]:
-        """Return the provider's lanes in which anything waits: one index probe per class."""
+        """
+        Return the provider's lanes in which anything waits: one index probe per class.
+
+        The lane that was served longest ago comes first, so that neither starves under the other's flood.
+        """
         classes = self.model.classes.rel.related_model.objects.filter(queue__provider=provider)
         occupied = classes.with_heads(self.entries).filter(has_waiting=True)
-        return sorted(set(occupied.values_list("queue__lane", flat=True)))
+        served = classes.order_by("queue__lane").values_list("queue__lane").annotate(last=Max("last_served_at"))
+        last: dict[str, datetime] = {lane: at or fairness.LONG_AGO for lane, at in served}
+        return sorted(set(occupied.values_list("queue__lane", flat=True)), key=lambda lane: (last[lane], lane))
 
     @transaction.atomic
     def dequeue(
@@ -245,8 +261,7 @@ class TaskQueueManager(models.Manager["TaskQueue"]):
 
     def _lease(self, entry: QueueEntry, *, worker: UUID, until: datetime, now: datetime) -> bool:
         values = {"epoch": entry.epoch + 1, "worker": worker, "leased_until": until, "dispatch_id": uuid4()}
-        if self.is_behind_an_earlier_one(entry):
-            self.entries.filter(pk=entry.pk).park(reason=ParkedReason.EARLIER_REPLY, key=entry.serial_key)
+        if self.yields_to_another(entry):
             return False
         fence = self.entries.held_as(entry.task_id, entry.epoch, EntryState.WAITING)
         moved = fence.update(state=EntryState.RUNNING, queued_at=now, **values)
@@ -254,10 +269,24 @@ class TaskQueueManager(models.Manager["TaskQueue"]):
             setattr(entry, name, value)
         return bool(moved)
 
-    def is_behind_an_earlier_one(self, entry: QueueEntry) -> bool:
-        """Does a live entry with the same serial key stand before this one?"""
-        return bool(entry.serial_key) and self.entries.filter(serial_key=entry.serial_key, pk__lt=entry.pk).exists()
+    def yields_to_another(self, entry: QueueEntry) -> bool:
+        """
+        Is it the turn of another entry of the same serial key? Then this one is parked until that one goes.
 
+        The other is locked meanwhile: were it to go before the park is committed, nobody would wake this one. Where it
+        is locked already it may be going; this one stays as it is, to be looked at again.
+        """
+        if not entry.serial_key:
+            return False
+        sooner = Q(pk__lt=entry.pk) | Q(state__in=LIVE_AT_PROVIDER)
+        others = self.entries.filter(sooner, serial_key=entry.serial_key).exclude(pk=entry.pk)
+        if not others.select_for_update(skip_locked=True, no_key=True).values_list("pk")[:1]:
+            return others.exists()
+        waiting = self.entries.filter(pk=entry.pk, state=EntryState.WAITING)
+        waiting.park(reason=ParkedReason.EARLIER_REPLY, key=entry.serial_key)
+        return True
+
+    @transaction.atomic
     def remove(self, task_id: UUID, *, now: datetime) -> bool:
         """
         Take a task's entry out and return True; a running one is asked to stop, and False is returned.
@@ -379,6 +408,7 @@ class TaskQueueManager(models.Manager["TaskQueue"]):
 
     # Dead letters.
 
+    @transaction.atomic
     def move_to_dlq(self, task_id: UUID, **letter: Any) -> DeadLetter:
         """
         Remove the task's entry, whatever its state, and write a dead letter; return it.
@@ -386,7 +416,7 @@ class TaskQueueManager(models.Manager["TaskQueue"]):
         `letter`: the fields of DeadLetter, without its fingerprint, which is derived. Moves only the entry: the callers
         in ai_tasks set the task's status in the same transaction. A second call for the same task returns the first letter.
         """
-        if entry := self.entries.for_task(task_id).first():
+        if entry := self.entries.for_task(task_id).select_for_update().first():
             self.forget(entry)
         fingerprint = _fingerprint(letter["error_class"], letter["message"])
         letters = self.model.dead_letter_model().objects
@@ -401,6 +431,7 @@ class TaskQueueManager(models.Manager["TaskQueue"]):
         found: DeadLetterQuerySet = self.model.dead_letter_model().objects.open().filter(**filters).order_by("-id")
         return found
 
+    @transaction.atomic
     def retry_from_dlq(self, task_ids: Iterable[UUID], *, now: datetime) -> list[UUID]:
         """
         Mark these tasks' open dead letters as redriven and return the ids of those that were open, in their order.

@@ -53,6 +53,16 @@ def exhausted(budgets: Iterable[Budget], amount: Decimal, now: datetime) -> Budg
     return next((each for each in periods if each.spent_usd + each.held_usd + amount > each.limit_usd), None)
 
 
+def tight(periods: list[BudgetPeriod], amount: Decimal) -> BudgetPeriod | None:
+    """
+    Return the first of these periods without room for the amount, or None.
+
+    All are locked until the caller's transaction ends: money that is given back meanwhile wakes what it has parked.
+    """
+    locked = BudgetPeriod.objects.filter(pk__in=[period.pk for period in periods]).select_for_update().order_by("pk")
+    return next((each for each in locked if each.spent_usd + each.held_usd + amount > each.limit_usd), None)
+
+
 def hold(periods: list[BudgetPeriod], amount: Decimal) -> bool:
     """Reserve the amount in all these periods or in none: one conditional UPDATE, to be undone by its transaction."""
     if not periods or amount == ZERO:

@@ -86,7 +86,7 @@ def priority_ceiling_of(request: Request) -> Priority:
     return Priority(request.auth.priority_ceiling) if isinstance(request.auth, ApiKey) else Priority.HIGH
 
 
-class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class ApiKeyScheme(OpenApiAuthenticationExtension):
     """How the API's description names the keys."""
 
     target_class = ApiKeyAuthentication
@@ -97,7 +97,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {"type": "http", "scheme": "bearer", "description": "An API key, made by `manage.py createapikey USER`."}
 
 
-class BrowserSessionScheme(SessionScheme):  # type: ignore[no-untyped-call]
+class BrowserSessionScheme(SessionScheme):
     """How the API's description names the session."""
 
     target_class = SessionAuthentication  # type: ignore[assignment]

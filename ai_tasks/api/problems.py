@@ -41,6 +41,8 @@ KINDS: dict[str, Kind] = {
     "not_found": Kind(404, "Not found"),
     "method_not_allowed": Kind(405, "Method not allowed"),
     "not_possible": Kind(409, "Not possible now"),
+    "session_exists": Kind(409, "There is an active session about this item"),
+    "session_closed": Kind(409, "The session takes no messages"),
     "idempotency_in_flight": Kind(409, "The first request with this key has not ended", retryable=True),
     "idempotency_mismatch": Kind(422, "Idempotency key used for another request"),
     "payload_too_large": Kind(413, "Payload too large"),

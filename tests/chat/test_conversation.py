@@ -11,7 +11,7 @@ from ai_tasks.states import TaskStatus
 from chat import conversation
 from chat.models import ChatMessage, ChatSession
 from chat.states import MessageRole, MessageState, SessionState
-from tests.ai_tasks import engine
+from tests import engine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,7 +39,7 @@ def test_a_message_comes_with_a_pending_reply_and_its_task(session: ChatSession,
 def test_the_reply_becomes_what_its_task_says(session: ChatSession) -> None:
     _, reply = send(session)
 
-    engine.run_all()
+    engine.run_admitted()
 
     reply.refresh_from_db()
     assert (reply.state, reply.content) == (MessageState.DONE, QUICK["text"])
@@ -54,7 +54,7 @@ def test_a_failed_reply_keeps_what_came_and_tells_why(session: ChatSession) -> N
     simulate = QUICK | {"text": "one two three four five six", "fail": "refusal", "fail_after_tokens": 3}
     _, reply = send(session, simulate=simulate)
 
-    engine.run_all()
+    engine.run_admitted()
 
     reply.refresh_from_db()
     assert reply.state == MessageState.FAILED
@@ -128,7 +128,7 @@ def test_a_waiting_reply_is_stopped_at_once(session: ChatSession) -> None:
 
 def test_stopping_is_idempotent(session: ChatSession) -> None:
     _, reply = send(session)
-    engine.run_all()
+    engine.run_admitted()
 
     assert conversation.stop_reply(reply).state == MessageState.DONE
     assert conversation.stop_reply(reply).state == MessageState.DONE
@@ -143,7 +143,7 @@ def test_a_persons_message_cannot_be_stopped(session: ChatSession) -> None:
 
 def test_a_regenerated_reply_stands_beside_the_first(session: ChatSession) -> None:
     message, reply = send(session)
-    engine.run_all()
+    engine.run_admitted()
 
     again = conversation.regenerate(reply)
 
@@ -164,7 +164,7 @@ def test_a_reply_that_is_being_written_is_not_regenerated(session: ChatSession) 
 
 def test_an_edited_message_is_a_version_with_a_reply_of_its_own(session: ChatSession) -> None:
     message, reply = send(session)
-    engine.run_all()
+    engine.run_admitted()
 
     edited, new_reply = conversation.edit_message(message, "Hello, edited")
 

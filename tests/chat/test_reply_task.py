@@ -14,7 +14,7 @@ from chat import conversation, replies
 from chat.models import ChatMessage, ChatSession
 from chat.replies import CHAT_REPLY, fallback_of, record
 from chat.states import MessageState
-from tests.ai_tasks import engine
+from tests import engine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,7 +25,7 @@ def said(text: str) -> dict[str, Any]:
 
 def ask(session: ChatSession, content: str, answer: str = "") -> ChatMessage:
     _, reply = conversation.send_message(session, content, simulate=said(answer or f"to {content}"))
-    engine.run_all()
+    engine.run_admitted()
     reply.refresh_from_db()
     return reply
 
@@ -153,14 +153,14 @@ def test_a_task_without_a_message_is_recorded_nowhere(alice: User) -> None:
 def test_a_reply_that_was_sent_back_is_pending_again(session: ChatSession) -> None:
     simulate = said("fine") | {"fail": "refusal", "fail_times": 1}
     _, reply = conversation.send_message(session, "one", simulate=simulate)
-    engine.run_all()
+    engine.run_admitted()
 
     submission.retry(AIGenerationTask.objects.get(pk=reply.task_id))
     record(reply.task_id)
     reply.refresh_from_db()
     assert reply.state == MessageState.PENDING
 
-    engine.run_all()
+    engine.run_admitted()
     reply.refresh_from_db()
     assert (reply.state, reply.content) == (MessageState.DONE, "fine")
 

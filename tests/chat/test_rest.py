@@ -46,7 +46,7 @@ def test_a_second_active_session_about_an_item_is_refused(call: Call) -> None:
     wish = {"item": {"type": "quiz", "id": "7"}}
     call("post", "/sessions", wish)
 
-    problem(call("post", "/sessions", wish), 409, "not_possible")
+    problem(call("post", "/sessions", wish), 409, "session_exists")
 
     assert ChatSession.objects.count() == 1
 
@@ -183,7 +183,7 @@ def test_a_message_that_does_not_fit_is_refused(
 def test_an_archived_session_takes_no_messages(call: Call, session: ChatSession) -> None:
     conversation.archive(session)
 
-    problem(call("post", f"/sessions/{session.pk}/messages", {"content": "x"}), 409, "not_possible")
+    problem(call("post", f"/sessions/{session.pk}/messages", {"content": "x"}), 409, "session_closed")
 
 
 def test_messages_are_listed_newest_first_in_pages(call: Call, session: ChatSession) -> None:

@@ -10,7 +10,7 @@ from chat import conversation, usage
 from chat.models import ChatSession
 from chat.states import MessageRole
 from chat.usage import Period, TokenUsage
-from tests.ai_tasks import engine
+from tests import engine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -21,10 +21,10 @@ FOREVER = Period(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=U
 def test_token_usage_counts_stopped_and_regenerated_replies_of_the_user(alice: User, bob: User) -> None:
     session = conversation.start_session(alice)
     _, reply = conversation.send_message(session, "Hello", simulate={"text": "one two", "latency_ms": 0})
-    engine.run_all()
+    engine.run_admitted()
     reply.refresh_from_db()
     conversation.regenerate(reply)
-    engine.run_all()
+    engine.run_admitted()
     used = REPOSITORY.get_token_usage_by_user(alice, FOREVER)
 
     replies = list(session.messages.filter(role=MessageRole.ASSISTANT))
@@ -35,7 +35,7 @@ def test_token_usage_counts_stopped_and_regenerated_replies_of_the_user(alice: U
 
 def test_token_usage_is_of_the_period(session: ChatSession, alice: User) -> None:
     conversation.send_message(session, "Hello", simulate={"latency_ms": 0, "tokens_per_second": 0})
-    engine.run_all()
+    engine.run_admitted()
     past = Period(datetime(2000, 1, 1, tzinfo=UTC), datetime(2001, 1, 1, tzinfo=UTC))
 
     assert REPOSITORY.get_token_usage_by_user(alice, past).total_tokens == 0
@@ -45,7 +45,7 @@ def test_token_usage_is_of_the_period(session: ChatSession, alice: User) -> None
 def test_each_session_shows_its_own_use(alice: User) -> None:
     used, unused = conversation.start_session(alice), conversation.start_session(alice)
     _, reply = conversation.send_message(used, "Hello", simulate={"latency_ms": 0, "tokens_per_second": 0})
-    engine.run_all()
+    engine.run_admitted()
 
     found = usage.of_sessions([used.pk, unused.pk])
 

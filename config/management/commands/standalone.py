@@ -4,43 +4,22 @@ import fcntl
 import signal
 import socket
 from argparse import ArgumentParser
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.server import Server
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from twisted.internet import reactor
 
 from ai_tasks import clock, sweeps
-from ai_tasks.access import keys, login_links
 from config.asgi import application
 from config.celery import app
 from config.embedded import Embedded
+from config.welcome import welcome
 from providers import control
-
-KEY_LIFE = timedelta(days=30)
-
-WELCOME = """
-Tasuki is running. Ctrl-C stops it; accepted tasks are kept and go on at the next start.
-
-  Chat        {url}/
-  Admin       {url}/admin/
-  API docs    {url}/api/docs/
-  Login link  {link}
-              (once, within 24 hours; user "admin")
-  API key     {key}
-              (valid for 30 days; `manage.py createapikey admin` makes another)
-
-Try it:
-
-  curl -s '{url}/api/v1/tasks?wait=30' -H 'Authorization: Bearer {key}' \\
-    -H 'Content-Type: application/json' -d '{{"type": "text.generate", "input": {{"prompt": "What is a tasuki?"}}}}'
-"""
 
 
 class Command(BaseCommand):
@@ -113,11 +92,5 @@ class Command(BaseCommand):
                 raise CommandError(f"Cannot listen on {host}:{port} ({error}). Try PORT=8001 make run.") from error
 
     def _welcome(self, url: str) -> None:
-        admin, made = User.objects.get_or_create(username="admin", defaults={"is_staff": True, "is_superuser": True})
-        if made:
-            admin.set_unusable_password()
-            admin.save(update_fields=["password"])
-        _, key = keys.create(admin, "standalone", expires_at=clock.now() + KEY_LIFE)
-        link = f"{url}{login_links.make_login_link(admin)}"
-        self.stdout.write(WELCOME.format(url=url, link=link, key=key))
+        self.stdout.write(welcome(url))
         self.stdout.flush()

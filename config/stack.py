@@ -1,0 +1,153 @@
+"""The distributed shape on one machine: PostgreSQL, Redis, daphne, workers and beat, each a process of its own."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from config import local_services
+from config.local_services import Postgres, Redis
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+READY_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+Echo = Callable[[str, str], None]
+
+
+class NotReady(Exception):
+    """A process of the stack did not come up."""
+
+
+class Stack:
+    """Starts, kills and restarts the processes by name: `web`, `worker-1`, `worker-2`, ..., `beat`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int,
+        workers: int = 2,
+        is_durable: bool = True,
+        echo: Echo | None = None,
+        **environment: str,
+    ) -> None:
+        self.folder = local_services.folder_for_services(folder)
+        self.url = f"http://127.0.0.1:{port}"
+        self.postgres = Postgres(self.folder / "postgres", is_durable=is_durable)
+        self.redis = Redis(self.folder / "redis")
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._port = port
+        self._workers = workers
+        self._echo = echo or (lambda _name, _line: None)
+        self._extra = environment
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every process of the stack has in its environment."""
+        return {
+            **os.environ,
+            "DATABASE_URL": self.postgres.url(),
+            "REDIS_URL": self.redis.url,
+            "SECRET_KEY": self._secret_key(),
+            "TASUKI_VAR": str(self.folder),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONWARNINGS": "ignore:You're running the worker with superuser",
+            **self._extra,
+        }
+
+    def _secret_key(self) -> str:
+        path = self.folder / "secret_key"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(50), encoding="utf-8")
+        return path.read_text(encoding="utf-8")
+
+    def start(self) -> None:
+        """Start everything, in order, and return when the web server is ready."""
+        self.postgres.start()
+        self.redis.start()
+        self.manage("migrate", "--verbosity", "0")
+        self.manage("collectstatic", "--no-input", "--verbosity", "0")
+        for name in ["web", *(f"worker-{number + 1}" for number in range(self._workers)), "beat"]:
+            self.spawn(name)
+        self.wait_until_ready()
+
+    def manage(self, *arguments: str) -> str:
+        """Run a manage.py command in the stack's environment and return what it prints."""
+        command = [sys.executable, str(BASE_DIR / "manage.py"), *arguments]
+        done = subprocess.run(command, env=self.environment, cwd=BASE_DIR, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise NotReady(f"manage.py {arguments[0]} failed:\n{done.stderr[-3000:]}")
+        return done.stdout
+
+    def spawn(self, name: str) -> None:
+        """Start the process of that name."""
+        celery = [sys.executable, "-m", "celery", "-q", "-A", "config"]
+        command = {
+            "web": [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(self._port)],
+            "worker": [*celery, "worker", "--without-gossip", "--without-mingle", "-l", "WARNING", "-n", f"{name}@%h"],
+            "beat": [*celery, "beat", "-l", "WARNING", "--pidfile=", "-s", str(self.folder / "beat-schedule")],
+        }[name.split("-")[0]]
+        process = subprocess.Popen(
+            [*command, *(["config.asgi:application"] if name == "web" else [])],
+            env=self.environment,
+            cwd=BASE_DIR,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=local_services.die_with_parent,  # noqa: PLW1509
+        )
+        self.processes[name] = process
+        threading.Thread(target=self._pump, args=(name, process), name=f"log-{name}", daemon=True).start()
+
+    def _pump(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        """Pass the process's output on, and keep it in a file."""
+        if process.stdout is None:
+            return
+        with process.stdout, (self.folder / f"{name}.log").open("ab") as log:
+            for line in process.stdout:
+                log.write(line)
+                log.flush()
+                self._echo(name, line.decode("utf-8", "replace").rstrip())
+
+    def wait_until_ready(self) -> None:
+        """Wait until the web server says that its database, broker and channel layer are there."""
+        give_up_at = time.monotonic() + READY_SECONDS
+        while not self._is_ready():
+            dead = [name for name, process in self.processes.items() if process.poll() is not None]
+            if dead or time.monotonic() > give_up_at:
+                logs = "\n".join((self.folder / f"{name}.log").read_text(errors="replace")[-3000:] for name in dead)
+                raise NotReady(f"The stack did not come up ({', '.join(dead) or 'time'}):\n{logs}")
+            time.sleep(0.05)
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=3) as answer:  # noqa: S310
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Send a process a signal and wait for its end."""
+        process = self.processes.pop(name)
+        process.send_signal(number)
+        process.wait(STOP_SECONDS)
+
+    def stop(self) -> None:
+        """Stop everything, in order: nothing is left running."""
+        for name in sorted(self.processes, key=lambda name: ("beat", "worker", "web").index(name.split("-")[0])):
+            self.processes[name].send_signal(signal.SIGTERM)
+        for process in self.processes.values():
+            local_services.stop_within(process, STOP_SECONDS)
+        self.processes.clear()
+        self.redis.stop()
+        self.postgres.stop()
