@@ -14,19 +14,21 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 
 from ai_tasks import dispatch, finish_hooks, lease, settlement, submission
-from ai_tasks.accounts import charges
-from ai_tasks.accounts.models import Attempt, AttemptState, LedgerEntry
+from ai_tasks.accounts import budgets, charges
+from ai_tasks.accounts.fields import QUANTUM
+from ai_tasks.accounts.models import Attempt, AttemptState, Budget, LedgerEntry
 from ai_tasks.admission import Dispatch
+from ai_tasks.capacity import UNLIMITED
 from ai_tasks.models import AIGenerationTask, Chunk, IdempotencyRecord, WebSocketTicket, WorkerProcess
 from ai_tasks.states import ChunkKind, TaskStatus
 from ai_tasks.task_types import registry
-from providers import gateway
-from providers.types import UsageSource
+from providers import gateway, routing
+from providers.types import Limits, UsageSource
 from queueing.models import QueueEntry
-from queueing.states import EntryState
+from queueing.states import LIVE_AT_PROVIDER, EntryState, ParkedReason
 
 logger = logging.getLogger(__name__)
 
@@ -157,6 +159,39 @@ def _mend(task: AIGenerationTask, now: datetime) -> bool:
         return False
     submission.enqueue_again(fresh, now)
     return True
+
+
+def wake_series(now: datetime) -> int:
+    """Wake entries that are parked for an earlier one of their serial key which is gone; return how many."""
+    sooner = Q(pk__lt=OuterRef("pk")) | Q(state__in=LIVE_AT_PROVIDER)
+    others = QueueEntry.objects.filter(sooner, serial_key=OuterRef("serial_key")).exclude(pk=OuterRef("pk"))
+    parked = QueueEntry.objects.parked().filter(parked_reason=ParkedReason.EARLIER_REPLY)
+    free = parked.filter(~Exists(others)).order_by("pk").values_list("pk", flat=True)
+    return parked.filter(pk__in=list(free[:BATCH])).wake()
+
+
+def wake_parked(now: datetime) -> int:
+    """Wake some of what is parked for money or for a limit that has room again, in case nobody did; return how many."""
+    for_money = set(_keys(ParkedReason.BUDGET))
+    in_force = Budget.objects.filter(pk__in=for_money, is_enabled=True)
+    tight = {str(budget.pk) for budget in in_force if budgets.exhausted([budget], QUANTUM, now)}
+    woken = sum(QueueEntry.objects.wake_key(ParkedReason.BUDGET, key) for key in for_money - tight)
+    return woken + sum(_wake_what_fits(key) for key in _keys(ParkedReason.UNSATISFIABLE))
+
+
+def _keys(reason: ParkedReason) -> Iterable[str]:
+    parked = QueueEntry.objects.parked().filter(parked_reason=reason)
+    return parked.order_by().values_list("parked_key", flat=True).distinct()
+
+
+def _wake_what_fits(key: str) -> int:
+    """An operator may have raised the limit that entries were too large for."""
+    provider, _, model = key.partition("/")
+    limits = routing.limits(provider)
+    bounds = (limits[""].tokens_per_minute, limits.get(model, Limits()).tokens_per_minute)
+    bound = min((each for each in bounds if each is not None), default=UNLIMITED)
+    parked = QueueEntry.objects.parked().filter(parked_reason=ParkedReason.UNSATISFIABLE, parked_key=key)
+    return parked.filter(estimate_input_tokens__lte=bound - F("max_output_tokens")).wake()
 
 
 def tidy(now: datetime) -> int:

@@ -48,6 +48,7 @@ def rescue(**_: Any) -> None:
     sweeps.rescue_lost_leases(now)
     sweeps.send_lost_messages(now)
     sweeps.mend_tasks_without_entry(now)
+    sweeps.wake_series(now)
 
 
 @shared_task(name="ai_tasks.time_out", ignore_result=True)
@@ -70,5 +71,6 @@ def run_finish_hooks(**_: Any) -> None:
 
 @shared_task(name="ai_tasks.tidy")
 def tidy(**_: Any) -> int:
-    """Delete what has expired; the count is kept among the results in admin."""
+    """Delete what has expired and wake what was forgotten; the count is kept among the results in admin."""
+    sweeps.wake_parked(clock.now())
     return sweeps.tidy(clock.now())

@@ -19,6 +19,7 @@ from chat.views import ID, find_own
 
 NOT_FOUND = 4404
 LISTENING, LOOKING = "listening", "looking"
+LONGEST = {"client_id": 64, "model": 160}
 LOOK_SECONDS = 10.0
 """How often to look for messages that no hint told of."""
 
@@ -205,6 +206,6 @@ def _text(frame: Frame, member: str, default: str | None = None) -> str:
     value = frame.get(member, default)
     if not isinstance(value, str):
         raise FrameError("invalid_input", f"{member} must be a string.")
-    if member != "content" and len(value) > 160:
+    if len(value) > LONGEST.get(member, len(value)):
         raise FrameError("invalid_input", f"{member} is too long.")
     return value

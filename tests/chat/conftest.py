@@ -1,4 +1,4 @@
-"""People, sessions and clients of the chat's tests."""
+"""Sessions and clients of the chat's tests."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -8,32 +8,16 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from ai_tasks import clock
 from ai_tasks.access import keys
 from chat import conversation
 from chat.models import ChatSession
-from providers import control
 
 
 @pytest.fixture(autouse=True)
 def _providers(request: pytest.FixtureRequest, settings: Any) -> None:
-    settings.AI_DISPATCHER = False
     settings.ALLOWED_HOSTS = ["testserver"]
     if request.node.get_closest_marker("django_db"):
-        request.getfixturevalue("alice")
-        control.ensure_providers(clock.now())
-
-
-@pytest.fixture
-def alice(db: None) -> User:
-    """Return a user."""
-    return User.objects.create_user("alice")
-
-
-@pytest.fixture
-def bob(db: None) -> User:
-    """Return another user."""
-    return User.objects.create_user("bob")
+        request.getfixturevalue("providers_ready")
 
 
 @pytest.fixture
