@@ -19,8 +19,7 @@ from ai_tasks.locks import take_provider_lock
 from ai_tasks.states import TaskStatus
 from providers import gateway, routing
 from providers.types import Candidate, Usage
-from queueing.fairness import Picker
-from queueing.models import QueueEntry, TaskQueue
+from queueing.models import PriorityClass, QueueEntry, TaskQueue
 from queueing.states import EntryState, ParkedReason
 
 logger = logging.getLogger(__name__)
@@ -70,44 +69,64 @@ def plan(
     take_provider_lock(provider)
     now = now or clock.now()
     QueueEntry.objects.due(now).of(provider).wake()
-    room = capacity.measure(provider, workers, now)
+    queues = TaskQueue.objects.clocks(provider)
+    room = capacity.measure(provider, workers, queues, now)
     result = Plan()
-    for lane in TaskQueue.objects.occupied_lanes(provider):
-        _Admission(tasks, room, provider, lane, now).fill(result, limit)
-    result.next_wake_at = _next_wake(provider, room, now)
+    has_more = False
+    for queue, clocks in queues.items():
+        if any(clock.has_waiting for clock in clocks):
+            has_more |= _Admission(tasks, room, queue, now).fill(clocks, result, limit)
+    result.next_wake_at = _next_wake(provider, room, now, has_more=has_more)
     return result
 
 
-def _next_wake(provider: str, room: Room, now: datetime) -> datetime | None:
+def _next_wake(provider: str, room: Room, now: datetime, *, has_more: bool) -> datetime | None:
     due = QueueEntry.objects.parked().of(provider).aggregate(soonest=Min("parked_until"))["soonest"]
     times = [due, room.closed_until]
-    if QueueEntry.objects.waiting().of(provider).exists():
+    if has_more:
         times.append(room.frees_at() or now + LOOK_AGAIN)
     return min((max(time, now) for time in times if time is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """An entry that passed every gate, and the money that is held for it."""
+
+    entry: QueueEntry
+    dispatch: Dispatch
+    amount_usd: Decimal | None
+    periods: list[BudgetPeriod]
 
 
 class _Admission:
     """One provider's lane in one plan."""
 
-    def __init__(self, tasks: QuerySet[Any], room: Room, provider: str, lane: str, now: datetime) -> None:
+    def __init__(self, tasks: QuerySet[Any], room: Room, queue: TaskQueue, now: datetime) -> None:
         self.tasks = tasks
         self.room = room
-        self.provider = provider
-        self.lane = lane
+        self.queue = queue
+        self.provider = queue.provider
         self.now = now
+        self._budgets: dict[tuple[str, str], list[BudgetPeriod]] = {}
 
-    def fill(self, result: Plan, limit: int) -> None:
-        """Admit entries until the lane is empty or a gate of the whole provider refuses."""
-        if self.room.refusal(self.lane, 0, 0):
-            return
-        queue = TaskQueue.objects.queue(self.provider, self.lane)
-        picker = TaskQueue.objects.picker(queue, batch=min(limit, BATCH))
+    def fill(self, clocks: list[PriorityClass], result: Plan, limit: int) -> bool:
+        """Admit entries until the lane is empty or a gate of the whole provider refuses; True: more may wait."""
+        if self.room.refusal(self.queue.lane, 0, 0):
+            return True
+        picker = TaskQueue.objects.picker(self.queue, clocks, batch=min(limit, BATCH))
+        chosen: list[_Chosen] = []
+        has_more = False
         for entry in picker:
-            if len(result.dispatches) >= limit or self._stops_at(entry):
+            if len(result.dispatches) + len(chosen) >= limit or self._stops_at(entry):
+                has_more = True
                 break
-            if dispatch := self._admit(entry, picker):
-                result.dispatches.append(dispatch)
+            if each := self._choose(entry):
+                self.room.take(entry)
+                picker.serve(entry, self.now)
+                chosen.append(each)
         picker.store()
+        result.dispatches += self._hand_over(chosen)
+        return has_more or picker.was_cut
 
     def _stops_at(self, entry: QueueEntry) -> bool:
         """Is the provider full for the best entry? Smaller ones behind it must not starve it."""
@@ -115,18 +134,37 @@ class _Admission:
             return False
         return bool(self.room.refusal(entry.lane, entry.priority, entry.estimate_tokens))
 
-    def _admit(self, entry: QueueEntry, picker: Picker) -> Dispatch | None:
+    def _choose(self, entry: QueueEntry) -> _Chosen | None:
+        """Return the entry with its money held, or None when a gate of its own refused it."""
         if self._parks(entry):
             return None
         if self.room.is_probe and not routing.take_probe(self.provider, self.now + PROBE_LEASE, self.now):
             self.room.at_most = 0
             return None
-        dispatch = Dispatch(entry.task_id, entry.epoch + 1, uuid4(), entry.provider, entry.lane)
-        if not self._hand_over(entry, dispatch):
+        amount, periods = bound_usd(entry, self.now), self._periods(entry)
+        if not self._hold(periods, amount or ZERO):
+            if tight := budgets.tight(periods, amount or ZERO):
+                _park(entry, ParkedReason.BUDGET, key=str(tight.budget_id), until=tight.ends_at)
             return None
-        self.room.take(entry)
-        picker.serve(entry, self.now)
-        return dispatch
+        dispatch = Dispatch(entry.task_id, entry.epoch + 1, uuid4(), entry.provider, entry.lane)
+        return _Chosen(entry, dispatch, amount, periods)
+
+    def _periods(self, entry: QueueEntry) -> list[BudgetPeriod]:
+        """Return the current months of the budgets that bound the entry; read once per user and type."""
+        key = (entry.owner_key, entry.task_type)
+        if key not in self._budgets:
+            bounds = budgets.applicable(owner_id=key[0], provider=self.provider, task_type=key[1])
+            self._budgets[key] = [budgets.current_period(budget, self.now) for budget in bounds]
+        return self._budgets[key]
+
+    def _hold(self, periods: list[BudgetPeriod], amount: Decimal) -> bool:
+        if not periods:
+            return True
+        with transaction.atomic():
+            if budgets.hold(periods, amount):
+                return True
+            transaction.set_rollback(True)
+        return False
 
     def _parks(self, entry: QueueEntry) -> bool:
         """Park the entry if a gate of its own refuses it."""
@@ -143,46 +181,48 @@ class _Admission:
             return False
         return True
 
-    def _hand_over(self, entry: QueueEntry, dispatch: Dispatch) -> bool:
-        """Hold the call's upper bound and queue the entry, or neither; park it when a budget has no room."""
+    def _hand_over(self, chosen: list[_Chosen]) -> list[Dispatch]:
+        """Queue the chosen entries under their dispatch ids, each with its attempt."""
+        if not chosen:
+            return []
+        ours = [each for each in chosen if self._matches(each)]
+        for each in ours:
+            fence = QueueEntry.objects.held_as(each.entry.task_id, each.entry.epoch, EntryState.WAITING)
+            fence.update(
+                state=EntryState.QUEUED,
+                epoch=each.dispatch.epoch,
+                dispatch_id=each.dispatch.dispatch_id,
+                queued_at=self.now,
+            )
+        attempts = Attempt.objects.bulk_create([self._attempt(each) for each in ours])
+        for attempt, each in zip(attempts, ours, strict=True):
+            budgets.record_holds(attempt, each.periods, each.amount_usd or ZERO)
+        return [each.dispatch for each in ours]
+
+    def _matches(self, chosen: _Chosen) -> bool:
+        """Advance the task's epoch; an entry without its pending task is a defect: it is dropped, not run."""
+        entry = chosen.entry
         task = self.tasks.filter(pk=entry.task_id, epoch=entry.epoch, status=TaskStatus.PENDING)
-        task_type = task.values_list("type", flat=True).first()
-        if task_type is None:
-            logger.error("Dropped the queue entry of task %s: it does not match its task.", entry.task_id)
-            entry.delete()
-            return False
-        amount = bound_usd(entry, self.now)
-        bounds = budgets.applicable(owner_id=entry.owner_key, provider=self.provider, task_type=task_type)
-        periods = [budgets.current_period(budget, self.now) for budget in bounds]
-        with transaction.atomic():
-            if budgets.hold(periods, amount or ZERO):
-                self._queue(entry, dispatch, amount, periods)
-                task.update(epoch=dispatch.epoch)
-                return True
-            transaction.set_rollback(True)
-        if tight := budgets.tight(periods, amount or ZERO):
-            _park(entry, ParkedReason.BUDGET, key=str(tight.budget_id), until=tight.ends_at)
+        if task.update(epoch=chosen.dispatch.epoch):
+            return True
+        logger.error("Dropped the queue entry of task %s: it does not match its task.", entry.task_id)
+        budgets.release(chosen.periods, chosen.amount_usd or ZERO)
+        entry.delete()
         return False
 
-    def _queue(
-        self, entry: QueueEntry, dispatch: Dispatch, amount: Decimal | None, periods: list[BudgetPeriod]
-    ) -> None:
-        fence = QueueEntry.objects.held_as(entry.task_id, entry.epoch, EntryState.WAITING)
-        fence.update(
-            state=EntryState.QUEUED, epoch=dispatch.epoch, dispatch_id=dispatch.dispatch_id, queued_at=self.now
-        )
-        attempt = Attempt.objects.create(
+    def _attempt(self, chosen: _Chosen) -> Attempt:
+        entry, dispatch = chosen.entry, chosen.dispatch
+        return Attempt(
             task_id=entry.task_id,
             epoch=dispatch.epoch,
             dispatch_id=dispatch.dispatch_id,
             provider=self.provider,
             model=entry.model,
             reserved_tokens=entry.estimate_tokens,
-            reserved_usd=amount,
+            reserved_usd=chosen.amount_usd,
             is_probe=self.room.is_probe,
             admitted_at=self.now,
         )
-        budgets.record_holds(attempt, periods, amount or ZERO)
 
 
 def bound_usd(entry: QueueEntry, at: datetime) -> Decimal | None:

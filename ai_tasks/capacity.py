@@ -7,6 +7,7 @@ messages wait in the broker in between.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -116,7 +117,9 @@ def _or_unlimited(bound: int | None) -> int:
     return UNLIMITED if bound is None else bound
 
 
-def measure(provider: str, workers: list[tuple[list[str], int]], now: datetime) -> Room:
+def measure(
+    provider: str, workers: list[tuple[list[str], int]], queues: Iterable[TaskQueue], now: datetime
+) -> Room:
     """
     Return the room a provider has, from its gates, entries, attempts and the live workers' (queues, threads).
 
@@ -128,7 +131,7 @@ def measure(provider: str, workers: list[tuple[list[str], int]], now: datetime) 
         .annotate(count=Count("id"), tokens=Sum("estimate_input_tokens") + Sum("max_output_tokens"))
     )
     room = Room(routing.limits(provider), {"": Use()}, _free_threads(provider, workers, handed))
-    _close_gates(room, provider, now)
+    _close_gates(room, provider, queues, now)
     for row in handed:
         if row["provider"] == provider:
             _count_handed(room, row)
@@ -137,8 +140,8 @@ def measure(provider: str, workers: list[tuple[list[str], int]], now: datetime) 
     return room
 
 
-def _close_gates(room: Room, provider: str, now: datetime) -> None:
-    for queue in TaskQueue.objects.filter(provider=provider):
+def _close_gates(room: Room, provider: str, queues: Iterable[TaskQueue], now: datetime) -> None:
+    for queue in queues:
         if queue.is_paused(now):
             room.closed[queue.lane] = "paused"
             room.closed_until = queue.paused_until

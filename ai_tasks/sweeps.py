@@ -26,7 +26,7 @@ from ai_tasks.models import AIGenerationTask, Chunk, IdempotencyRecord, WebSocke
 from ai_tasks.states import ChunkKind, TaskStatus
 from ai_tasks.task_types import registry
 from providers import gateway, routing
-from providers.types import Limits, UsageSource
+from providers.types import Limits, Usage, UsageSource
 from queueing.models import QueueEntry
 from queueing.states import LIVE_AT_PROVIDER, EntryState, ParkedReason
 
@@ -135,13 +135,21 @@ def _charge_lost(attempt: Attempt, now: datetime) -> bool:
     task: Any = AIGenerationTask.objects.select_for_update().get(pk=attempt.task_id)
     pieces = Chunk.objects.after(task.pk, 0)
     spoken = "".join(piece.data for piece in pieces if piece.epoch == attempt.epoch and piece.kind != ChunkKind.RESET)
-    counted = gateway.count_usage(registry.get(task.type).build(task).messages, spoken)
-    usage = replace(counted, source=UsageSource.ESTIMATED)
+    usage = replace(_count(task, attempt, spoken), source=UsageSource.ESTIMATED)
     if not charges.charge(attempt, task, usage, reason="its worker was lost", now=now):
         return False
     Attempt.objects.filter(pk=attempt.pk).update(**charges.buckets(usage))
     AIGenerationTask.objects.filter(pk=task.pk, finished_at__isnull=False).update(cost_usd=charges.total_usd(task.pk))
     return True
+
+
+def _count(task: Any, attempt: Attempt, spoken: str) -> Usage:
+    try:
+        return gateway.count_usage(registry.get(task.type).build(task).messages, spoken)
+    except Exception as error:
+        # What it was built from is gone; the bound is charged, for the money must not stay held.
+        logger.warning("The prompt of task %s cannot be built again: %r", task.pk, error)
+        return replace(gateway.count_usage((), spoken), input_tokens=attempt.reserved_tokens)
 
 
 def mend_tasks_without_entry(now: datetime) -> int:

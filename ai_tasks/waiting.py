@@ -11,7 +11,7 @@ from ai_tasks import capacity
 from ai_tasks.accounts.models import Attempt
 from ai_tasks.capacity import Room
 from ai_tasks.models import AIGenerationTask, WorkerProcess
-from queueing.models import QueueEntry
+from queueing.models import QueueEntry, TaskQueue
 from queueing.states import EntryState
 
 POSITION_BOUND = 1_000
@@ -43,8 +43,9 @@ def explain(tasks: Iterable[AIGenerationTask], now: datetime) -> dict[UUID, Wait
             found[entry.task_id] = Waiting(entry.parked_reason, entry.parked_until, None, entry.parked_until)
         elif entry.state == EntryState.WAITING:
             if entry.provider not in rooms:
+                queues = TaskQueue.objects.filter(provider=entry.provider)
                 workers = WorkerProcess.objects.consumers(now)
-                rooms[entry.provider] = capacity.measure(entry.provider, workers, now)
+                rooms[entry.provider] = capacity.measure(entry.provider, workers, queues, now)
             found[entry.task_id] = _in_line(entry, rooms[entry.provider], now)
         else:
             found[entry.task_id] = Waiting(STARTING, None, None, now)

@@ -65,6 +65,7 @@ class Picker:
         self._entries = entries
         self._batch = batch
         self._read_of: dict[int, int] = {}
+        self._is_cut: dict[int, bool] = {}
         self._clocks = {clock.priority: clock for clock in sorted(clocks, key=lambda clock: clock.priority)}
         self._heads = {
             priority: self._read(priority) if clock.has_waiting else deque() for priority, clock in self._clocks.items()
@@ -80,7 +81,9 @@ class Picker:
         so_far = self._read_of.get(priority, 0)
         size = min(max(self._batch, so_far), MOST_READ - so_far)
         found = deque(entries.order_by("fair_tag", "id")[:size])
-        self._read_of[priority] = so_far + size
+        # A batch that was not filled was the rest of the class.
+        self._is_cut[priority] = len(found) == size
+        self._read_of[priority] = so_far + size if self._is_cut[priority] else MOST_READ
         return found
 
     def __iter__(self) -> Iterator[QueueEntry]:
@@ -88,6 +91,11 @@ class Picker:
             yield (entry := self._heads[priority].popleft())
             if not self._heads[priority] and self._read_of[priority] < MOST_READ:
                 self._heads[priority] = self._read(priority, after=entry)
+
+    @property
+    def was_cut(self) -> bool:
+        """Did it end because it had read as much as it may, and not because nothing was left?"""
+        return any(self._is_cut.values())
 
     def _choose(self) -> int | None:
         best: int | None = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 
 from queueing import fairness
 from queueing.errors import AlreadyQueued, QueueFull
@@ -30,6 +30,7 @@ class Queueable(Protocol):
 
     id: UUID
     owner_id: int
+    type: str
     provider: str
     model: str
     lane: str
@@ -179,6 +180,7 @@ class TaskQueueManager(models.Manager["TaskQueue"]):
             with transaction.atomic():
                 return self.entries.create(
                     task_id=task.id,
+                    task_type=task.type,
                     provider=task.provider,
                     lane=task.lane,
                     model=task.model,
@@ -209,24 +211,27 @@ class TaskQueueManager(models.Manager["TaskQueue"]):
             found.append(entry)
         return found
 
-    def picker(self, queue: TaskQueue, *, batch: int, is_locking: bool = True) -> fairness.Picker:
+    def picker(
+        self, queue: TaskQueue, clocks: list[PriorityClass] | None = None, *, batch: int, is_locking: bool = True
+    ) -> fairness.Picker:
         """Return an iterator over the queue's waiting entries, best first, locked (SKIP LOCKED where there is such)."""
         entries = self.entries.waiting().of(queue.provider, queue.lane)
         if is_locking:
             entries = entries.select_for_update(skip_locked=True)
-        return fairness.Picker(entries, list(queue.classes.with_heads(self.entries)), batch=batch)
+        heads = list(queue.classes.with_heads(self.entries)) if clocks is None else clocks
+        return fairness.Picker(entries, heads, batch=batch)
 
-    def occupied_lanes(self, provider: str) -> list[str]:
+    def clocks(self, provider: str) -> dict[TaskQueue, list[PriorityClass]]:
         """
-        Return the provider's lanes in which anything waits: one index probe per class.
+        Return a provider's queues with their classes, each with `has_waiting`: one query, one index probe per class.
 
         The lane that was served longest ago comes first, so that neither starves under the other's flood.
         """
         classes = self.model.classes.rel.related_model.objects.filter(queue__provider=provider)
-        occupied = classes.with_heads(self.entries).filter(has_waiting=True)
-        served = classes.order_by("queue__lane").values_list("queue__lane").annotate(last=Max("last_served_at"))
-        last: dict[str, datetime] = {lane: at or fairness.LONG_AGO for lane, at in served}
-        return sorted(set(occupied.values_list("queue__lane", flat=True)), key=lambda lane: (last[lane], lane))
+        found: dict[TaskQueue, list[PriorityClass]] = {}
+        for clock in classes.with_heads(self.entries).select_related("queue"):
+            found.setdefault(clock.queue, []).append(clock)
+        return dict(sorted(found.items(), key=lambda item: (_last_served(item[1]), item[0].lane)))
 
     @transaction.atomic
     def dequeue(
@@ -454,6 +459,10 @@ class DeadLetterQuerySet(QuerySet["DeadLetter"]):
 
 
 DeadLetterManager = models.Manager.from_queryset(DeadLetterQuerySet)
+
+
+def _last_served(clocks: Iterable[PriorityClass]) -> datetime:
+    return max((clock.last_served_at or fairness.LONG_AGO for clock in clocks), default=fairness.LONG_AGO)
 
 
 def _fingerprint(error_class: str, message: str) -> str:

@@ -100,6 +100,7 @@ class QueueEntry(models.Model):
     """The narrow, hot row that holds a live task's place; one per live task, gone when it ends."""
 
     task_id = models.UUIDField(unique=True)
+    task_type = models.CharField(max_length=60)
     provider = models.SlugField(max_length=40, db_index=False)
     lane = models.CharField(max_length=10, choices=Lane.choices, default=Lane.DEFAULT)
     model = models.CharField(max_length=120)

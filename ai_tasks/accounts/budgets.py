@@ -73,6 +73,13 @@ def hold(periods: list[BudgetPeriod], amount: Decimal) -> bool:
     return held == len(periods)
 
 
+def release(periods: list[BudgetPeriod], amount: Decimal) -> None:
+    """Give back what `hold` took, before any attempt had it."""
+    if periods and amount:
+        held = BudgetPeriod.objects.filter(pk__in=[period.pk for period in periods])
+        held.update(held_usd=F("held_usd") - usd(amount))
+
+
 def record_holds(attempt: Attempt, periods: list[BudgetPeriod], amount: Decimal) -> None:
     """Write which periods hold how much for the attempt."""
     if amount > ZERO:

@@ -21,6 +21,7 @@ class Job:
 
     id: UUID = field(default_factory=uuid4)
     owner_id: int = ALICE
+    type: str = "text.generate"
     provider: str = "simulator"
     model: str = "sim-1"
     lane: str = Lane.DEFAULT
