@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import Min, QuerySet
+from django.db.models import QuerySet
 
 from ai_tasks import capacity, clock
 from ai_tasks.accounts import budgets
@@ -81,8 +81,7 @@ def plan(
 
 
 def _next_wake(provider: str, room: Room, now: datetime, *, has_more: bool) -> datetime | None:
-    due = QueueEntry.objects.parked().of(provider).aggregate(soonest=Min("parked_until"))["soonest"]
-    times = [due, room.closed_until]
+    times = [TaskQueue.objects.next_due(provider), room.closed_until]
     if has_more:
         times.append(room.frees_at() or now + LOOK_AGAIN)
     return min((max(time, now) for time in times if time is not None), default=None)

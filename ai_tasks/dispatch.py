@@ -16,6 +16,7 @@ from ai_tasks.capacity import celery_queue
 from ai_tasks.doorbell import Doorbell, doorbell
 from ai_tasks.models import AIGenerationTask, WorkerProcess
 from providers import routing
+from queueing.models import TaskQueue
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ def send(dispatch: Dispatch) -> bool:
 def admit(provider: str, *, now: datetime | None = None) -> datetime | None:
     """Admit what one provider has room for and send it; return when to look again."""
     at = now or clock.now()
+    if not TaskQueue.objects.has_work(provider, at):
+        return TaskQueue.objects.next_due(provider)
     workers = WorkerProcess.objects.consumers(at)
     plan = admission.plan(AIGenerationTask.objects.all(), provider, workers=workers, now=now)
     for each in plan.dispatches:

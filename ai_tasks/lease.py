@@ -35,8 +35,8 @@ class Lease:
     max_output_tokens: int
 
 
-def announce(task: Any, status: str) -> None:
-    """Publish the task's move and wake the dispatcher, once the transaction is committed."""
+def announce(task: Any, status: str, *, frees_capacity: bool = True) -> None:
+    """Publish the task's move and, where it may let another start, wake the dispatcher; after the commit."""
     told = partial(
         events.send_task_updated,
         task_id=task.pk,
@@ -46,7 +46,8 @@ def announce(task: Any, status: str) -> None:
         status=status,
     )
     transaction.on_commit(told, robust=True)
-    transaction.on_commit(partial(doorbell.ring, task.provider), robust=True)
+    if frees_capacity:
+        transaction.on_commit(partial(doorbell.ring, task.provider), robust=True)
 
 
 @transaction.atomic
@@ -71,7 +72,7 @@ def begin(
         raise RuntimeError(f"Task {task_id} is not pending although its entry is queued.")
     Attempt.objects.of_lease(task_id, epoch).update(state=AttemptState.STARTED, started_at=now, worker=worker)
     task = tasks.get(pk=task_id)
-    announce(task, TaskStatus.PROCESSING)
+    announce(task, TaskStatus.PROCESSING, frees_capacity=False)
     return _lease(task, epoch, entry.max_output_tokens)
 
 

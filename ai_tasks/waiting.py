@@ -1,21 +1,24 @@
 """Why a pending task waits: its blocking reason, its position and when it may start."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Max, Min
 
 from ai_tasks import capacity
 from ai_tasks.accounts.models import Attempt
 from ai_tasks.capacity import Room
 from ai_tasks.models import AIGenerationTask, WorkerProcess
+from ai_tasks.states import TaskStatus
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import EntryState
 
 POSITION_BOUND = 1_000
 """Positions are exact up to here."""
+FRESH_SECONDS = 0.5
 RATE_PERIOD = timedelta(minutes=5)
 STARTING, IN_TURN = "starting", "in_turn"
 """Handed to a worker that is about to begin; and: others come first, or the dispatcher is about to look."""
@@ -33,45 +36,71 @@ class Waiting:
     """By the starts of the last five minutes; null: unknown."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One queue as it was measured: its room, who stands where, and the time between two starts."""
+
+    room: Room
+    positions: dict[int, int]
+    between_starts: timedelta | None
+    measured_at: float
+
+    def position(self, entry: QueueEntry) -> int:
+        """Return the entry's place; one that came since stands at the end."""
+        return self.positions.get(entry.pk, len(self.positions) + 1)
+
+
+_lines: dict[tuple[str, str], _Line] = {}
+
+
+def forget() -> None:
+    """Measure anew at the next question."""
+    _lines.clear()
+
+
 def explain(tasks: Iterable[AIGenerationTask], now: datetime) -> dict[UUID, Waiting]:
-    """Return why each of these tasks waits; tasks that do not wait are left out. One measurement per provider."""
-    pending = [task.pk for task in tasks if task.status == "pending"]
+    """
+    Return why each of these tasks waits; tasks that do not wait are left out.
+
+    A queue is measured at most twice a second by each process, for however many tasks.
+    """
+    pending = [task.pk for task in tasks if task.status == TaskStatus.PENDING]
     found: dict[UUID, Waiting] = {}
-    rooms: dict[str, Room] = {}
     for entry in QueueEntry.objects.filter(task_id__in=pending):
         if entry.state == EntryState.PARKED:
             found[entry.task_id] = Waiting(entry.parked_reason, entry.parked_until, None, entry.parked_until)
         elif entry.state == EntryState.WAITING:
-            if entry.provider not in rooms:
-                queues = TaskQueue.objects.filter(provider=entry.provider)
-                workers = WorkerProcess.objects.consumers(now)
-                rooms[entry.provider] = capacity.measure(entry.provider, workers, queues, now)
-            found[entry.task_id] = _in_line(entry, rooms[entry.provider], now)
+            found[entry.task_id] = _in_line(entry, _line(entry.provider, entry.lane, now), now)
         else:
             found[entry.task_id] = Waiting(STARTING, None, None, now)
     return found
 
 
-def _in_line(entry: QueueEntry, room: Room, now: datetime) -> Waiting:
+def _line(provider: str, lane: str, now: datetime) -> _Line:
+    line = _lines.get((provider, lane))
+    if line is None or time.monotonic() - line.measured_at > FRESH_SECONDS:
+        queues = TaskQueue.objects.filter(provider=provider)
+        room = capacity.measure(provider, WorkerProcess.objects.consumers(now), queues, now)
+        order = QueueEntry.objects.waiting().of(provider, lane).order_by("priority", "fair_tag", "id")
+        places = enumerate(order.values_list("pk", flat=True)[:POSITION_BOUND], start=1)
+        positions = {pk: place for place, pk in places}
+        line = _lines[provider, lane] = _Line(room, positions, _between_starts(provider, now), time.monotonic())
+    return line
+
+
+def _in_line(entry: QueueEntry, line: _Line, now: datetime) -> Waiting:
+    room, position = line.room, line.position(entry)
     reason = room.refusal(entry.lane, entry.priority, entry.estimate_tokens)
-    position = _position(entry)
     is_closed = entry.lane in room.closed
     until = room.closed_until if is_closed else room.frees_at() if reason.endswith("per_minute") else None
-    return Waiting(reason or IN_TURN, until, position, _expected_start(entry, position, until, now))
+    expected = until if line.between_starts is None else max(until or now, now) + line.between_starts * position
+    return Waiting(reason or IN_TURN, until, position, expected)
 
 
-def _position(entry: QueueEntry) -> int:
-    sooner = Q(priority__lt=entry.priority) | Q(priority=entry.priority, fair_tag__lt=entry.fair_tag)
-    sooner |= Q(priority=entry.priority, fair_tag=entry.fair_tag, pk__lt=entry.pk)
-    ahead = QueueEntry.objects.waiting().of(entry.provider, entry.lane).filter(sooner)
-    return int(ahead[:POSITION_BOUND].count()) + 1
-
-
-def _expected_start(entry: QueueEntry, position: int, until: datetime | None, now: datetime) -> datetime | None:
-    recent = Attempt.objects.started_since(entry.provider, now - RATE_PERIOD)
+def _between_starts(provider: str, now: datetime) -> timedelta | None:
+    recent = Attempt.objects.started_since(provider, now - RATE_PERIOD)
     seen = recent.aggregate(count=Count("id"), first=Min("started_at"), last=Max("started_at"))
     if seen["count"] < 2 or seen["last"] <= seen["first"]:
-        return until
-    between = (seen["last"] - seen["first"]) / (seen["count"] - 1)
-    start: datetime = max(until or now, now) + between * position
-    return start
+        return None
+    between: timedelta = (seen["last"] - seen["first"]) / (seen["count"] - 1)
+    return between

@@ -30,8 +30,9 @@ class ChatSocket(JsonSocket):
     """
     One session, live. Every frame about a reply carries its `message_id`.
 
-    It begins with `session.snapshot` and follows what is being written from its first piece; `resume{message_id, after}`
-    follows from a later one. New messages are told as `message.created`, whichever tab, call or device made them.
+    It begins with `session.snapshot` and follows what is being written from its first piece;
+    `resume{message_id, after}` follows from a later one. New messages are told as `message.created`, whichever tab,
+    call or device made them.
     """
 
     scope_wanted = "chat"

@@ -38,7 +38,7 @@ def start_session(
     model: str = "default",
     now: datetime | None = None,
 ) -> ChatSession:
-    """Make a session and return it; raises UnknownModel, and SessionExists when there is an active one about this item."""
+    """Make a session and return it; raises UnknownModel, and SessionExists where the item has an active one."""
     require_model(model)
     now = now or clock.now()
     session = ChatSession(
@@ -93,7 +93,7 @@ def stop_reply(reply: ChatMessage, *, now: datetime | None = None) -> ChatMessag
 
 @transaction.atomic
 def regenerate(reply: ChatMessage, *, model: str = "", now: datetime | None = None) -> ChatMessage:
-    """Ask again for a reply and return the new version beside it; raises NotPossible while it is still being written."""
+    """Ask again for a reply and return the new version beside it; raises NotPossible while it is being written."""
     now = now or clock.now()
     if reply.role != MessageRole.ASSISTANT or reply.parent is None:
         raise NotPossible("Only a reply can be written again.")

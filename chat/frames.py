@@ -60,7 +60,7 @@ class ReplyFrames:
 
 
 def ending(message_id: UUID) -> Frame | None:
-    """Write the outcome of a reply's task to the reply, and return what to tell; None when it is being written again."""
+    """Write the outcome of a reply's task to the reply and return what to tell; None: it is being written again."""
     message = ChatMessage.objects.get(pk=message_id)
     record(message.task_id)
     message.refresh_from_db()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import Avg, Count, F, Max, Min, Q, QuerySet
+from django.db.models import Avg, F, Max, Min, Q, QuerySet
 from django.db.models.functions import Greatest
 
 from chat import usage
@@ -66,7 +66,7 @@ class ChatSessionQuerySet(QuerySet["ChatSession"]):
         return self.order_by("-last_activity_at", "-id")
 
 
-class ChatSessionManager(models.Manager.from_queryset(ChatSessionQuerySet)):  # type: ignore[misc]
+class ChatSessionManager(models.Manager.from_queryset(ChatSessionQuerySet)):
     """The ChatSession repository."""
 
     def find_by_id(self, session_id: UUID) -> ChatSession | None:
@@ -182,9 +182,7 @@ class ChatSessionManager(models.Manager.from_queryset(ChatSessionQuerySet)):  # 
             rivals.exclude(pk=session.pk).update(state=SessionState.CLOSED)
         row.update(state=SessionState.ACTIVE)
 
-    def _parent_id(
-        self, session: ChatSession, after: ChatMessage | None, beside: ChatMessage | None
-    ) -> UUID | None:
+    def _parent_id(self, session: ChatSession, after: ChatMessage | None, beside: ChatMessage | None) -> UUID | None:
         if after is not None:
             return after.pk
         if beside is not None:

@@ -28,7 +28,7 @@ URL_SCHEMES = {"http", "https", "mailto"}
 
 
 class _Renderer(RendererHTML):
-    """Code with a head line, tables in a box that scrolls, alignment as classes: the page's policy bars style attributes."""
+    """Code gets a head line, tables a box that scrolls, cells a class: the page's policy bars style attributes."""
 
     def fence(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
         """Return a fenced block with its language."""

@@ -49,7 +49,9 @@ class MessageCreate(StrictSerializer):
     """A message to send."""
 
     content = Text(max_length=LONGEST_MESSAGE)
-    client_id = Text(max_length=64, required=False, validators=[PRINTABLE], help_text="Sent again, it is not sent twice.")
+    client_id = Text(
+        max_length=64, required=False, validators=[PRINTABLE], help_text="Sent again, it is not sent twice."
+    )
     model = Text(max_length=160, required=False, help_text="For this reply only; the session's otherwise.")
     parent_id = serializers.UUIDField(required=False, help_text="The message it follows; the newest otherwise.")
     simulate = AnyObject(required=False, help_text="Script for the simulator; other providers never see it.")
@@ -89,7 +91,7 @@ class SessionDocument(Document):
 class SessionList(ListDocument):
     """A page of sessions, newest first."""
 
-    data = SessionDocument(many=True)
+    data = SessionDocument(many=True)  # type: ignore[assignment]
 
 
 class FallbackDocument(Document):
@@ -128,7 +130,7 @@ class MessageDocument(Document):
 class MessageList(ListDocument):
     """A page of messages of all branches, newest first."""
 
-    data = MessageDocument(many=True)
+    data = MessageDocument(many=True)  # type: ignore[assignment]
 
 
 class SentDocument(Document):

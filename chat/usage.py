@@ -1,4 +1,4 @@
-"""What conversations used, from the ledger: tokens and money of every call, stopped and regenerated replies included."""
+"""What conversations used, from the ledger: tokens and money of every call, stopped and repeated ones included."""
 
 from collections.abc import Iterable
 from datetime import datetime

@@ -1,9 +1,10 @@
 """Conversations over HTTP: each view checks, makes one domain call, and shows the result."""
 
 import re
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
@@ -16,6 +17,7 @@ from ai_tasks.api.authentication import HasScope
 from ai_tasks.api.documents import problem_answers
 from ai_tasks.api.once import IDEMPOTENCY_KEY, create_once
 from ai_tasks.api.pagination import DEFAULT_LIMIT, MAX_LIMIT, page
+from ai_tasks.api.parsers import UNSTORABLE
 from ai_tasks.api.problems import refuse
 from ai_tasks.errors import InvalidInput, Mistake
 from chat import conversation, serializers
@@ -24,7 +26,6 @@ from chat.representation import message_json, session_json, sessions_json
 from chat.states import SessionState
 
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 LONGEST_SEARCH = 200
 
 LIMIT = OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT})
@@ -85,12 +86,14 @@ class SessionCollection(ChatView):
         wish = serializers.SessionCreate(data=request.data)
         wish.is_valid(raise_exception=True)
 
+        owner = cast(User, request.user)
+
         def make() -> tuple[UUID, ChatSession]:
-            session = conversation.start_session(request.user, **wish.wishes())
+            session = conversation.start_session(owner, **wish.wishes())
             return session.pk, session
 
         def find(session_id: UUID) -> ChatSession | None:
-            return find_own(request.user, str(session_id))
+            return find_own(owner, str(session_id))
 
         session, is_replayed = create_once(request, call="POST /chat/sessions", make=make, find=find)
         location = reverse("chat:session", kwargs={"session_id": str(session.pk)})
@@ -199,16 +202,16 @@ def _parent(session: ChatSession, message_id: UUID) -> ChatMessage:
 def _narrowed(sessions: Any, request: Request) -> QuerySet[ChatSession]:
     """Return the sessions that the query's parameters leave; raises InvalidInput, also for unknown parameters."""
     known = {parameter.name for parameter in (*SESSION_FILTERS, LIMIT, CURSOR)}
-    for name, value in request.query_params.items():
+    query: dict[str, str] = request.query_params.dict()
+    for name, value in query.items():
         if name not in known or UNSTORABLE.search(value) or len(value) > LONGEST_SEARCH:
             shown = UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", name[:100])
             raise InvalidInput("A parameter is wrong.", errors=(Mistake(f"?{shown}", "unknown, or not such a value"),))
-    query = request.query_params
     if state := query.get("state"):
         sessions = sessions.filter(state=state)
     if item_type := query.get("item_type"):
         sessions = sessions.about(item_type, query.get("item_id", ""))
-    return sessions.mentioning(query["q"]) if query.get("q") else sessions  # type: ignore[no-any-return]
+    return sessions.mentioning(query["q"]) if query.get("q") else sessions
 
 
 def _number(request: Request, name: str, default: int | None, most: int) -> int | None:

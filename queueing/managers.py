@@ -221,6 +221,16 @@ class TaskQueueManager(models.Manager["TaskQueue"]):
         heads = list(queue.classes.with_heads(self.entries)) if clocks is None else clocks
         return fairness.Picker(entries, heads, batch=batch)
 
+    def has_work(self, provider: str, now: datetime) -> bool:
+        """Does anything wait, or is anything parked due? A look, without locks, before the price of an admission."""
+        mine = self.entries.of(provider)
+        return mine.waiting().exists() or mine.due(now).exists()
+
+    def next_due(self, provider: str) -> datetime | None:
+        """Return when the first of a provider's parked entries is due; None: none has a time."""
+        soonest: datetime | None = self.entries.parked().of(provider).aggregate(soonest=Min("parked_until"))["soonest"]
+        return soonest
+
     def clocks(self, provider: str) -> dict[TaskQueue, list[PriorityClass]]:
         """
         Return a provider's queues with their classes, each with `has_waiting`: one query, one index probe per class.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.contrib.auth.models import User
 
-from ai_tasks import clock
+from ai_tasks import clock, waiting
 from providers import control, gateway
 
 
@@ -25,6 +25,11 @@ def bob(db: None) -> User:
 def providers_ready(db: None) -> None:
     """The providers' rows, as a start makes them."""
     control.ensure_providers(clock.now())
+
+
+@pytest.fixture(autouse=True)
+def _measured_anew() -> None:
+    waiting.forget()
 
 
 @pytest.fixture(scope="session", autouse=True)

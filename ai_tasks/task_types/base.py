@@ -9,6 +9,8 @@ from uuid import UUID
 from providers.types import Message
 from queueing.states import Lane, Priority
 
+__all__ = ["Message", "Prompt", "TaskLike", "TaskType"]
+
 
 class TaskLike(Protocol):
     """What a prompt builder may read of a task."""

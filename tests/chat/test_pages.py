@@ -28,7 +28,9 @@ def browser(client: Client, alice: User) -> Client:
 
 def start_of(response: Any) -> dict[str, Any]:
     """Return the data that the page's scripts begin with."""
-    found = re.search(r'<script id="start" type="application/json">(.*?)</script>', response.content.decode(), re.DOTALL)
+    found = re.search(
+        r'<script id="start" type="application/json">(.*?)</script>', response.content.decode(), re.DOTALL
+    )
     assert found is not None
     data: dict[str, Any] = json.loads(found[1])
     return data
@@ -90,7 +92,9 @@ def test_a_page_keeps_the_strict_policy(browser: Client, path: str) -> None:
 
     answer = browser.get(path)
 
-    html = re.sub(r'<script id="start" type="application/json">.*?</script>', "", answer.content.decode(), flags=re.DOTALL)
+    html = re.sub(
+        r'<script id="start" type="application/json">.*?</script>', "", answer.content.decode(), flags=re.DOTALL
+    )
     assert "default-src 'self'" in answer["Content-Security-Policy"]
     assert "unsafe" not in answer["Content-Security-Policy"]
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:|<script(?![^>]* src=)", html)
