@@ -1,7 +1,6 @@
 """The project's own programs as processes of their own, for benchmarks and whole-system tests."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -14,9 +13,7 @@ from typing import Any
 
 from config import local_services
 from config.local_services import free_port
-from config.stack import BASE_DIR, READY_SECONDS, NotReady
-
-SERVICE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
+from config.stack import BASE_DIR, READY_SECONDS, NotReady, inherited
 
 
 class Program:
@@ -27,8 +24,7 @@ class Program:
         self.folder = folder
         self.log = folder / f"{name}.log"
         self.command = [sys.executable, str(BASE_DIR / "manage.py"), *arguments]
-        inherited = {name: value for name, value in os.environ.items() if name not in SERVICE_VARIABLES}
-        self.environment = {**inherited, "PYTHONUNBUFFERED": "1", **environment}
+        self.environment = {**inherited(), "PYTHONUNBUFFERED": "1", **environment}
         self.process: subprocess.Popen[bytes] | None = None
 
     def output(self) -> str:

@@ -19,7 +19,14 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
+SERVICE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
+
 Echo = Callable[[str, str], None]
+
+
+def inherited() -> dict[str, str]:
+    """Return our environment without what would lead another process to our own services and settings."""
+    return {name: value for name, value in os.environ.items() if name not in SERVICE_VARIABLES}
 
 
 class NotReady(Exception):
@@ -53,7 +60,7 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """What every process of the stack has in its environment."""
         return {
-            **os.environ,
+            **inherited(),
             "DATABASE_URL": self.postgres.url(),
             "REDIS_URL": self.redis.url,
             "SECRET_KEY": self._secret_key(),

@@ -1,11 +1,13 @@
 """What every test may ask for."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 
 from ai_tasks import clock, waiting
+from config.programs import Standalone
 from providers import control, gateway
 
 
@@ -36,3 +38,13 @@ def _measured_anew() -> None:
 def _close_calls() -> Iterator[None]:
     yield
     gateway.stop(5)
+
+
+@pytest.fixture(scope="session")
+def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+    """A real `manage.py standalone` of the whole session; it must end well."""
+    folder: Path = tmp_path_factory.mktemp("standalone")
+    server = Standalone(folder)
+    server.start()
+    yield server
+    assert server.stop() == 0, server.output()[-3000:]

@@ -1,0 +1,156 @@
+"""Every pair of TASK_MOVES and ATTEMPT_MOVES: reached by a verb, or by none."""
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+
+from ai_tasks import settlement, sweeps
+from ai_tasks.accounts.models import ATTEMPT_MOVES, AttemptState
+from ai_tasks.errors import NotPossible
+from ai_tasks.lease import give_back
+from ai_tasks.models import AIGenerationTask
+from ai_tasks.states import ACTIVE, REVIVABLE, TASK_MOVES, TERMINAL, TaskStatus
+from ai_tasks.submission import cancel, retry
+from providers.errors import BadRequest, StreamCut
+from queueing.models import QueueEntry
+from queueing.states import ENTRY_MOVES, EntryState
+from tests.engine import WORKER, answer, at, claim, claimed, plan, text_task
+from tests.invariants import violations
+
+pytestmark = pytest.mark.usefixtures("providers_ready")
+tasks = AIGenerationTask.objects
+Task = AIGenerationTask
+
+
+def begun(owner: User) -> Task:
+    task = text_task(owner, deadline_seconds=3600)
+    claimed()
+    return task
+
+
+def handed_over(owner: User) -> Task:
+    task = text_task(owner, deadline_seconds=3600)
+    plan()
+    return task
+
+
+def ended(owner: User, end: Callable[[Task], object]) -> Task:
+    task = begun(owner)
+    end(task)
+    return task
+
+
+def stop(task: Task) -> object:
+    return settlement.stop(tasks.all(), task.pk, 1, settlement.NOTHING_USED, is_cancelled=True, now=at(1))
+
+
+MAKE: dict[str, Callable[[User], Task]] = {
+    "pending": lambda owner: text_task(owner, deadline_seconds=3600),
+    "parked": lambda owner: text_task(owner, run_at=at(10), deadline_seconds=3590),
+    "handed over": handed_over,
+    "processing": begun,
+    "lost": lambda owner: ended(owner, lambda task: sweeps.rescue_lost_leases(at(100))),
+    "completed": lambda owner: ended(owner, lambda task: tasks.complete(task.pk, 1, answer(), now=at(1))),
+    "failed": lambda owner: ended(owner, lambda task: tasks.fail(task.pk, 1, BadRequest(), now=at(1))),
+    "timed out": lambda owner: ended(owner, lambda task: tasks.fail(task.pk, 1, StreamCut(), now=at(4000))),
+    "cancelled": lambda owner: ended(owner, stop),
+}
+VERBS: dict[str, Callable[[Task], Any]] = {
+    "claim": lambda task: claim(now=at(20)),
+    "plan": lambda task: plan(now=at(20)),
+    "complete": lambda task: tasks.complete(task.pk, 1, answer(), now=at(20)),
+    "fail for good": lambda task: tasks.fail(task.pk, 1, BadRequest(), now=at(20)),
+    "fail for now": lambda task: tasks.fail(task.pk, 1, StreamCut(), now=at(20)),
+    "fail too late": lambda task: tasks.fail(task.pk, 1, StreamCut(), now=at(4000)),
+    "release": lambda task: tasks.release_task(task.pk, 1, now=at(20)),
+    "stop": stop,
+    "cancel": lambda task: cancel(task, now=at(20)),
+    "delete": lambda task: tasks.delete(task, now=at(20)),
+    "retry": lambda task: retry(task, now=at(20)),
+    "give back": lambda task: [give_back(tasks.all(), entry, at(20)) for entry in QueueEntry.objects.queued()],
+    "give back until": lambda task: [
+        give_back(tasks.all(), entry, at(20), until=at(50)) for entry in QueueEntry.objects.queued()
+    ],
+    "rescue": lambda task: sweeps.rescue_lost_leases(at(100)),
+    "time out": lambda task: sweeps.time_out(at(4000)),
+    "mend": lambda task: sweeps.mend_tasks_without_entry(at(4000)),
+    "renew": lambda task: tasks.renew(task.pk, 1, worker=WORKER, now=at(20)),
+}
+
+
+def seen(task: Task) -> tuple[str, str | None, dict[int, str]]:
+    now = tasks.get(pk=task.pk)
+    entry = QueueEntry.objects.filter(task_id=task.pk).first()
+    return now.status, entry.state if entry else None, dict(now.attempts.values_list("epoch", "state"))
+
+
+def walk(owner: User, start: str, verb: str) -> tuple[Any, Any]:
+    task = MAKE[start](owner)
+    before = seen(task)
+    try:
+        VERBS[verb](task)
+    except NotPossible:
+        assert seen(task) == before
+    return before, seen(task)
+
+
+@pytest.mark.parametrize(("start", "verb"), list(product(MAKE, VERBS)))
+def test_no_verb_makes_a_move_that_is_not_in_the_tables(alice: User, start: str, verb: str) -> None:
+    (status, entry, attempts), (next_status, next_entry, next_attempts) = walk(alice, start, verb)
+
+    assert next_status == status or next_status in _reach(TASK_MOVES, status)
+    for epoch, state in attempts.items():
+        assert next_attempts[epoch] == state or next_attempts[epoch] in _reach(ATTEMPT_MOVES, state)
+    if entry and next_entry:
+        assert next_entry == entry or next_entry in _reach(ENTRY_MOVES, entry)
+    assert violations() == []
+
+
+def _reach(moves: Any, state: str) -> set[str]:
+    """What one verb may do: a move, or two where claiming admits and begins at once."""
+    kind = type(next(iter(moves)))
+    first = moves[kind(state)]
+    return {str(each) for each in first} | {str(each) for middle in first for each in moves[middle] if middle == "queued"}
+
+
+def test_every_move_of_the_tables_is_made_by_some_verb(alice: User) -> None:
+    made: dict[str, set[tuple[str, str]]] = {"task": set(), "entry": set(), "attempt": set()}
+    for start, verb in product(MAKE, VERBS):
+        with transaction.atomic():
+            before, after = walk(alice, start, verb)
+            made["task"].add((before[0], after[0]))
+            made["entry"].add((str(before[1]), str(after[1])))
+            made["attempt"] |= {(state, after[2][epoch]) for epoch, state in before[2].items()}
+            transaction.set_rollback(True)
+
+    assert _pairs(TASK_MOVES) <= made["task"]
+    assert _pairs(ATTEMPT_MOVES) <= made["attempt"]
+    assert _pairs(ENTRY_MOVES) - made["entry"] == {("waiting", "parked")}, "by admission's own gates: test_admission"
+
+
+def _pairs(moves: Any) -> set[tuple[str, str]]:
+    return {(str(start), str(end)) for start, ends in moves.items() for end in ends}
+
+
+def test_the_tables_know_every_state() -> None:
+    assert set(TASK_MOVES) == set(TaskStatus)
+    assert set(ATTEMPT_MOVES) == set(AttemptState)
+    assert set(ACTIVE) | set(TERMINAL) == set(TaskStatus)
+    assert {state for state in TERMINAL if TASK_MOVES[state]} == set(REVIVABLE)
+
+
+def test_terminal_attempts_move_no_more() -> None:
+    assert not any(ATTEMPT_MOVES[state] for state in AttemptState if state not in ("admitted", "started"))
+    assert EntryState.RUNNING not in ENTRY_MOVES[EntryState.PARKED]
+
+
+@pytest.mark.parametrize("values", [{"status": "completed"}, {"finished_at": at(1)}, {"status": "no such"}])
+def test_the_database_itself_refuses_a_half_made_move(alice: User, values: dict[str, Any]) -> None:
+    task = text_task(alice)
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        tasks.filter(pk=task.pk).update(**values)

@@ -1,0 +1,317 @@
+"""The sweeps: each idempotent, each predicate repeated, two at once harmless."""
+
+import logging
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from ai_tasks import chunks, settlement, sweeps
+from ai_tasks.chunks import Piece
+from ai_tasks.models import AIGenerationTask, Attempt, BudgetPeriod, LedgerEntry, WorkerProcess
+from ai_tasks.states import TaskStatus
+from ai_tasks.submission import cancel
+from chat import conversation
+from chat.models import ChatMessage, ChatSession
+from providers.models import ProviderLimit
+from queueing.models import DeadLetter, QueueEntry
+from tests.ai_tasks.conftest import MakeBudget, SetLimits
+from tests.engine import (
+    NOW,
+    OTHER_WORKER,
+    answer,
+    at,
+    at_once,
+    attempt_of,
+    claimed,
+    entry_of,
+    fresh,
+    plan,
+    text_task,
+)
+from tests.invariants import violations, violations_at_rest
+
+pytestmark = pytest.mark.usefixtures("providers_ready")
+tasks = AIGenerationTask.objects
+
+
+def test_a_lost_lease_is_taken_away_and_the_task_waits_again(alice: User) -> None:
+    task = text_task(alice)
+    claimed()
+
+    assert sweeps.rescue_lost_leases(at(91)) == 1
+
+    assert (fresh(task).status, fresh(task).crashes, entry_of(task).state) == ("pending", 1, "waiting")
+    assert (attempt_of(task).state, attempt_of(task).error_class) == ("lost", "worker_lost")
+    assert violations() == []
+
+
+def test_a_lease_that_holds_is_left_alone(alice: User) -> None:
+    text_task(alice)
+    claimed()
+
+    assert sweeps.rescue_lost_leases(at(90)) == 0
+
+
+def test_the_rescue_repeats_its_predicate(alice: User) -> None:
+    task = text_task(alice)
+    lease = claimed()
+    seen = entry_of(task)
+    tasks.renew(task.pk, lease.epoch, worker=seen.worker, now=at(89))  # type: ignore[arg-type]
+
+    assert not settlement.lose(tasks.all(), seen, at(91))
+
+    assert fresh(task).status == TaskStatus.PROCESSING
+
+
+def test_a_second_rescue_finds_nothing(alice: User) -> None:
+    text_task(alice)
+    claimed()
+    sweeps.rescue_lost_leases(at(91))
+
+    assert sweeps.rescue_lost_leases(at(91)) == 0
+
+
+def test_a_task_whose_worker_is_lost_again_and_again_is_poison(alice: User) -> None:
+    task = text_task(alice)
+
+    for number in range(5):
+        claimed(now=at(number * 1000))
+        sweeps.rescue_lost_leases(at(number * 1000 + 91))
+
+    assert (fresh(task).status, DeadLetter.objects.get().reason) == (TaskStatus.FAILED, "crashed")
+    assert violations() == []
+
+
+def test_a_lost_task_that_was_to_be_cancelled_is_cancelled(alice: User) -> None:
+    task = text_task(alice)
+    claimed()
+    cancel(task, now=at(1))
+
+    sweeps.rescue_lost_leases(at(91))
+
+    assert fresh(task).status == TaskStatus.CANCELLED
+
+
+def test_a_lost_message_is_noted_once_in_its_patience_and_keeps_its_dispatch_id(alice: User) -> None:
+    task = text_task(alice)
+    (dispatch,) = plan().dispatches
+
+    assert sweeps.send_lost_messages(at(9)) == 0
+    assert sweeps.send_lost_messages(at(11)) == 1
+    assert sweeps.send_lost_messages(at(11)) == 0
+
+    entry = entry_of(task)
+    assert (entry.state, entry.epoch, entry.dispatch_id, entry.queued_at) == ("queued", 1, dispatch.dispatch_id, at(11))
+
+
+@pytest.mark.parametrize("handed_over", [False, True])
+def test_a_task_whose_deadline_passes_while_it_waits_times_out(alice: User, handed_over: bool) -> None:
+    task = text_task(alice, deadline_seconds=10)
+    if handed_over:
+        plan()
+
+    assert sweeps.time_out(at(10)) == 0
+    assert sweeps.time_out(at(11)) == 1
+    assert sweeps.time_out(at(11)) == 0
+
+    assert (fresh(task).status, DeadLetter.objects.get().reason) == (TaskStatus.TIMED_OUT, "deadline")
+    assert violations_at_rest() == []
+
+
+def test_a_running_task_is_not_timed_out_over_its_workers_head(alice: User) -> None:
+    text_task(alice, deadline_seconds=10)
+    claimed()
+
+    assert sweeps.time_out(at(11)) == 0
+
+
+def test_a_lost_attempt_is_charged_by_estimate_after_its_grace(alice: User, make_budget: MakeBudget) -> None:
+    make_budget("1")
+    task = text_task(alice)
+    claimed()
+    chunks.write(task, [Piece(1, 1, "text", "The river Rhine.")])
+    sweeps.rescue_lost_leases(at(91))
+
+    assert sweeps.charge_lost(at(600)) == 0
+    assert sweeps.charge_lost(at(700)) == 1
+    assert sweeps.charge_lost(at(700)) == 0
+
+    charge = LedgerEntry.objects.get()
+    assert (charge.usage_source, charge.reason) == ("estimated", "its worker was lost")
+    assert (charge.input_tokens or 0) >= 9
+    assert (charge.output_tokens or 0) >= 5
+    assert BudgetPeriod.objects.get().held_usd == 0
+    assert BudgetPeriod.objects.get().spent_usd == charge.amount_usd
+    assert violations() == []
+
+
+def test_a_late_result_within_the_grace_leaves_nothing_to_estimate(alice: User) -> None:
+    task = text_task(alice)
+    lease = claimed()
+    sweeps.rescue_lost_leases(at(91))
+    tasks.complete(task.pk, lease.epoch, answer(), now=at(100))
+
+    assert sweeps.charge_lost(at(700)) == 0
+
+
+def test_a_lost_attempt_whose_prompt_is_gone_is_charged_all_the_same(alice: User, make_budget: MakeBudget) -> None:
+    make_budget("1")
+    session = conversation.start_session(alice)
+    conversation.send_message(session, "Hello", now=NOW)
+    lease = claimed()
+    sweeps.rescue_lost_leases(at(91))
+    ChatMessage.objects.all().delete()
+    ChatSession.objects.all().delete()
+
+    assert sweeps.charge_lost(at(700)) == 1
+
+    assert LedgerEntry.objects.get(attempt__epoch=lease.epoch).amount_usd is not None
+    assert BudgetPeriod.objects.get().held_usd == 0
+
+
+def test_a_pending_task_without_an_entry_gets_one_and_is_told_of(alice: User, caplog: Any) -> None:
+    task = text_task(alice)
+    QueueEntry.objects.all().delete()
+    AIGenerationTask.objects.update(updated_at=NOW)
+
+    with caplog.at_level(logging.ERROR, logger="ai_tasks.sweeps"):
+        assert sweeps.mend_tasks_without_entry(at(31)) == 1
+
+    assert sweeps.mend_tasks_without_entry(at(31)) == 0
+    assert str(task.pk) in caplog.text
+    assert violations() == []
+
+
+def test_a_task_that_cannot_be_mended_does_not_keep_others_from_it(alice: User, caplog: Any) -> None:
+    broken, whole = text_task(alice), text_task(alice)
+    QueueEntry.objects.all().delete()
+    AIGenerationTask.objects.filter(pk=broken.pk).update(type="no.such")
+    AIGenerationTask.objects.update(updated_at=NOW)
+
+    assert sweeps.mend_tasks_without_entry(at(31)) == 1
+
+    assert QueueEntry.objects.get().task_id == whole.pk
+    assert "no.such" in caplog.text
+
+
+def test_a_series_whose_wake_up_was_lost_goes_on(alice: User) -> None:
+    first, second = text_task(alice, serial_key="s"), text_task(alice, serial_key="s")
+    plan()
+    assert sweeps.wake_series(at(1)) == 0
+    QueueEntry.objects.filter(task_id=first.pk).delete()
+
+    assert sweeps.wake_series(at(1)) == 1
+
+    assert entry_of(second).state == "waiting"
+
+
+def test_what_is_parked_for_money_that_is_there_goes_on(alice: User, make_budget: MakeBudget) -> None:
+    task = text_task(alice)
+    make_budget("0.000001")
+    plan()
+    assert entry_of(task).parked_reason == "budget"
+    BudgetPeriod.objects.update(limit_usd=0)
+    assert sweeps.wake_parked(at(1)) == 0
+
+    BudgetPeriod.objects.update(limit_usd=Decimal(1))
+
+    assert sweeps.wake_parked(at(1)) == 1
+
+
+def test_what_fits_a_raised_limit_goes_on(alice: User, set_limits: SetLimits) -> None:
+    set_limits(tokens_per_minute=100)
+    task = text_task(alice, max_output_tokens=200)
+    plan()
+    assert entry_of(task).parked_reason == "unsatisfiable"
+    assert sweeps.wake_parked(at(1)) == 0
+
+    ProviderLimit.objects.update(tokens_per_minute=1000)
+
+    assert sweeps.wake_parked(at(1)) == 1
+    assert len(plan(now=at(1)).dispatches) == 1
+
+
+def test_a_process_that_is_alone_takes_over_everything_at_once(alice: User) -> None:
+    for _ in range(3):
+        text_task(alice)
+    claimed()
+    plan()
+    WorkerProcess.objects.create(
+        boot_id=OTHER_WORKER, hostname="h", pid=1, queues=[], threads=1, started_at=NOW, last_seen_at=NOW
+    )
+
+    assert sweeps.rescue_from_dead_processes(at(1)) == 3
+
+    assert set(QueueEntry.objects.values_list("state", flat=True)) == {"waiting"}
+    assert not WorkerProcess.objects.exists()
+    assert violations() == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("number", range(3))
+def test_two_beats_at_once_rescue_once(alice: User, number: int) -> None:
+    for _ in range(4):
+        text_task(alice)
+        claimed()
+
+    outcomes = at_once([lambda: sweeps.rescue_lost_leases(at(91))] * 3)
+
+    assert sum(each for each in outcomes if isinstance(each, int)) == 4, outcomes
+    assert set(AIGenerationTask.objects.values_list("crashes", flat=True)) == {1}
+    assert violations() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_beats_at_once_charge_once(alice: User, make_budget: MakeBudget) -> None:
+    make_budget("1")
+    for _ in range(3):
+        text_task(alice)
+        claimed()
+    sweeps.rescue_lost_leases(at(91))
+
+    at_once([lambda: sweeps.charge_lost(at(800))] * 3)
+
+    assert LedgerEntry.objects.count() == Attempt.objects.count() == 3
+    assert BudgetPeriod.objects.get().held_usd == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_finish_and_rescue_at_once_leave_one_truth(alice: User, make_budget: MakeBudget) -> None:
+    make_budget("1")
+    for _ in range(5):
+        task = text_task(alice)
+        lease = claimed()
+
+        at_once(
+            [
+                lambda lease=lease: tasks.complete(lease.task.pk, lease.epoch, answer(), now=at(91)),  # type: ignore[misc]
+                lambda: sweeps.rescue_lost_leases(at(91)),
+            ]
+        )
+
+        assert LedgerEntry.objects.filter(task=task).count() == 1
+        assert violations() == []
+        cancel(task, now=at(92))
+    assert violations_at_rest() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_late_result_and_the_estimate_at_once_charge_once(alice: User, make_budget: MakeBudget) -> None:
+    make_budget("1")
+    for _ in range(5):
+        task = text_task(alice)
+        lease = claimed()
+        sweeps.rescue_lost_leases(at(91))
+
+        at_once(
+            [
+                lambda lease=lease: tasks.complete(lease.task.pk, lease.epoch, answer(), now=at(800)),  # type: ignore[misc]
+                lambda: sweeps.charge_lost(at(800)),
+            ]
+        )
+
+        assert LedgerEntry.objects.filter(task=task).count() == 1
+        cancel(task, now=at(801))
+    assert violations_at_rest() == []

@@ -1,0 +1,28 @@
+"""What the tests of the chat page have in common."""
+
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+ENDED_MS = 20_000
+LONG = {"output_tokens": 3000, "latency_ms": 0, "tokens_per_second": 60}
+VISIBLE = {"output_tokens": 240, "latency_ms": 0, "tokens_per_second": 80}
+QUICK: dict[str, Any] = {"latency_ms": 0, "tokens_per_second": 0}
+
+Open = Callable[..., Page]
+Api = Callable[..., Any]
+Ask = Callable[..., str]
+
+
+def answer_of(page: Page) -> Any:
+    return page.locator(".message.assistant .text").last
+
+
+def wait_until_done(page: Page) -> None:
+    expect(page.locator(".message.assistant").last).to_have_attribute("data-state", "done", timeout=ENDED_MS)
+
+
+def reply_of(api: Api, session_id: str) -> dict[str, Any]:
+    newest: dict[str, Any] = api("GET", f"/sessions/{session_id}/messages?limit=1")["data"][0]
+    return newest

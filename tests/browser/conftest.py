@@ -1,0 +1,85 @@
+"""A reader's browser, signed in at the standalone server, and the server's REST API."""
+
+import json
+from collections.abc import Callable, Iterator
+from http.cookiejar import CookieJar
+from typing import Any
+from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser.chat import ENDED_MS, QUICK, Api, Open
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Return a browser; it ends with the module, because its loop would be in the way of asynchronous tests."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def signed_in(standalone: Any) -> Any:
+    """Return a signed-in browser's state; the link that makes it works once."""
+    jar = CookieJar()
+    build_opener(HTTPCookieProcessor(jar)).open(standalone.login_link, timeout=30).close()
+    kept = ("name", "value", "domain", "path")
+    cookies = [{name: getattr(cookie, name) for name in kept} for cookie in jar]
+    return {"cookies": [cookie | {"domain": "127.0.0.1"} for cookie in cookies]}
+
+
+@pytest.fixture
+def open_page(chromium: Browser, signed_in: Any, standalone: Any) -> Iterator[Open]:
+    """Return a function that opens a page of the site; nothing may fail in it or leave the site."""
+    contexts: list[BrowserContext] = []
+    mistakes: list[str] = []
+
+    def open_(path: str = "/chat/", *, before: Callable[[Page], None] | None = None, **options: Any) -> Page:
+        context = chromium.new_context(**({"locale": "en-US", "storage_state": signed_in} | options))
+        context.set_default_timeout(ENDED_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: mistakes.append(str(error)))
+        page.on("console", lambda message: message.type in ("error", "warning") and mistakes.append(message.text))
+        page.on("request", lambda request: request.url.startswith(standalone.url) or mistakes.append(request.url))
+        if before:
+            before(page)
+        page.goto(standalone.url + path)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert mistakes == []
+
+
+@pytest.fixture
+def api(standalone: Any) -> Api:
+    """Return a function that calls the chat's REST API."""
+
+    def call(method: str, path: str, body: Any = None) -> Any:
+        headers = {"Authorization": f"Bearer {standalone.api_key}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(f"{standalone.url}/api/v1/chat{path}", data, headers, method=method)
+        with urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or b"null")
+
+    return call
+
+
+@pytest.fixture
+def ask(api: Api) -> Callable[..., str]:
+    """Return a function that makes a session with one question and returns the session's id."""
+
+    def make(content: str = "Tell me a story", simulate: dict[str, Any] = QUICK, **session: Any) -> str:
+        session_id: str = api("POST", "/sessions", session)["id"]
+        api("POST", f"/sessions/{session_id}/messages", {"content": content, "simulate": simulate})
+        return session_id
+
+    return make

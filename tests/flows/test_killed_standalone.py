@@ -1,0 +1,55 @@
+"""SIGKILL of the one process in the middle of 200 tasks: the next start finishes them, each once, each paid once."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.programs import Standalone
+from tests.flows.client import Api, eventually
+
+pytestmark = pytest.mark.stack
+
+TASKS = 200
+
+
+def rows(server: Standalone, query: str) -> list[Any]:
+    """Ask the installation's database."""
+    connection = sqlite3.connect(server.folder / "tasuki.sqlite3", timeout=30)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def test_every_accepted_task_is_finished_once_and_paid_once(tmp_path: Path) -> None:
+    server = Standalone(tmp_path, AI_LOST_CHARGE_GRACE_SECONDS="1")
+    server.start()
+    api = Api(server.url, server.api_key)
+    ids = api.submit_many(TASKS, output_tokens=60, tokens_per_second=20)
+    eventually(lambda: rows(server, RUNNING)[0][0] > 20, "many run", seconds=20)
+    server.kill()
+    assert rows(server, RUNNING)[0][0] > 0
+
+    server.start()
+
+    eventually(lambda: rows(server, COMPLETED)[0][0] == TASKS, "all are completed")
+    eventually(lambda: rows(server, UNCHARGED)[0][0] == 0, "lost attempts are charged by estimate")
+    assert len(set(ids)) == TASKS
+    assert rows(server, "SELECT count(*) FROM queueing_queueentry") == [(0,)]
+    assert rows(server, FINISHES) == [(TASKS, TASKS)]
+    assert rows(server, CHARGES)[0][0] == rows(server, STARTED)[0][0] > TASKS
+    assert rows(server, LOST_BUT_NOT_ESTIMATED) == [(0,)]
+    assert server.stop() == 0
+
+
+RUNNING = "SELECT count(*) FROM queueing_queueentry WHERE state = 'running'"
+COMPLETED = "SELECT count(*) FROM ai_tasks_aigenerationtask WHERE status = 'completed'"
+STARTED = "SELECT count(*) FROM ai_tasks_attempt WHERE started_at IS NOT NULL"
+CHARGES = "SELECT count(*) FROM ai_tasks_ledgerentry WHERE kind = 'charge'"
+FINISHES = "SELECT count(*), count(DISTINCT task_id) FROM ai_tasks_attempt WHERE state = 'succeeded'"
+UNCHARGED = f"""SELECT count(*) FROM ai_tasks_attempt a WHERE started_at IS NOT NULL
+    AND NOT EXISTS ({CHARGES.replace("count(*)", "1")} AND attempt_id = a.id)"""
+LOST_BUT_NOT_ESTIMATED = """SELECT count(*) FROM ai_tasks_ledgerentry l JOIN ai_tasks_attempt a ON a.id = l.attempt_id
+    WHERE a.state = 'lost' AND l.usage_source <> 'estimated'"""
