@@ -1,6 +1,8 @@
 """A reader's browser, signed in at the standalone server, and the server's REST API."""
 
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from http.cookiejar import CookieJar
 from typing import Any
@@ -11,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.chat import ENDED_MS, QUICK, Api, Open
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
 
