@@ -117,9 +117,7 @@ def _or_unlimited(bound: int | None) -> int:
     return UNLIMITED if bound is None else bound
 
 
-def measure(
-    provider: str, workers: list[tuple[list[str], int]], queues: Iterable[TaskQueue], now: datetime
-) -> Room:
+def measure(provider: str, workers: list[tuple[list[str], int]], queues: Iterable[TaskQueue], now: datetime) -> Room:
     """
     Return the room a provider has, from its gates, entries, attempts and the live workers' (queues, threads).
 

@@ -23,7 +23,7 @@ from queueing.models import QueueEntry
 from queueing.states import Lane
 
 if TYPE_CHECKING:
-    from ai_tasks.models import AIGenerationTask, Chunk, WorkerProcess
+    from ai_tasks.models import AIGenerationTask, WorkerProcess
 
 SILENT_AFTER = timedelta(seconds=20)
 """A worker process that was not seen for so long gets no more work."""

@@ -70,9 +70,7 @@ def complete(
         "truncated": completion.truncated,
     }
     _end_attempt(attempt, AttemptState.SUCCEEDED, completion.usage, now, first_token_at=first_token_at)
-    Attempt.objects.filter(pk=attempt.pk).update(
-        provider_request_id=storable(completion.provider_request_id)[:200]
-    )
+    Attempt.objects.filter(pk=attempt.pk).update(provider_request_id=storable(completion.provider_request_id)[:200])
     charges.charge(attempt, task, completion.usage, now=now)
     public = charges.public_usage(completion.usage)
     finish(tasks, entry, task, TaskStatus.COMPLETED, now, output=output, usage=public, error=None)

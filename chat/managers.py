@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import Avg, F, Max, Min, Q, QuerySet
+from django.db.models import Avg, Exists, F, Max, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Greatest
 
 from chat import usage
@@ -58,8 +58,8 @@ class ChatSessionQuerySet(QuerySet["ChatSession"]):
 
     def mentioning(self, words: str) -> ChatSessionQuerySet:
         """With these words in the title or in a message."""
-        said = self.model._default_manager.filter(messages__content__icontains=words)
-        return self.filter(Q(title__icontains=words) | Q(pk__in=said.values("pk")))
+        said = self.model._default_manager.filter(pk=OuterRef("pk"), messages__content__icontains=words)
+        return self.filter(Q(title__icontains=words) | Exists(said))
 
     def newest_first(self) -> ChatSessionQuerySet:
         """By last activity."""

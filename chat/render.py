@@ -1,7 +1,7 @@
 """Answers as HTML: Markdown without raw HTML and without images, then sanitised against an allow-list."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import nh3
 from markdown_it import MarkdownIt
@@ -11,6 +11,8 @@ from markdown_it.utils import EnvType, OptionsDict
 
 LONGEST_RENDERED = 400_000
 """Characters; what is longer is shown as plain text, since parsing must stay cheap."""
+LONGEST_REMEMBERED = 20_000
+"""Characters up to which a text's HTML is kept for the next reader: a page and its socket both ask."""
 DEEPEST = 40
 """Nested quotes and lists."""
 
@@ -93,6 +95,15 @@ def _cleaner() -> nh3.Cleaner:
 
 def to_html(text: str) -> str:
     """Return the Markdown text as HTML that is safe to put into a page; nothing in it loads or runs by itself."""
+    return _remembered(text) if len(text) <= LONGEST_REMEMBERED else _rendered(text)
+
+
+@lru_cache(maxsize=256)
+def _remembered(text: str) -> str:
+    return _rendered(text)
+
+
+def _rendered(text: str) -> str:
     if len(text) > LONGEST_RENDERED:
         return f'<div class="code"><pre tabindex="0"><code class="code-text">{_escape(text)}</code></pre></div>'
     return _cleaner().clean(_markdown().render(text))

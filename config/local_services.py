@@ -90,7 +90,7 @@ def start(command: list[str], *, log: Path, as_nobody: bool = False, **environme
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509
+            preexec_fn=die_with_parent,
             env={**os.environ, **environment},
             **identity,
         )

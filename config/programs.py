@@ -42,7 +42,7 @@ class Program:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=local_services.die_with_parent,  # noqa: PLW1509
+                preexec_fn=local_services.die_with_parent,
             )
         give_up_at = time.monotonic() + READY_SECONDS
         while not is_ready():
@@ -111,9 +111,7 @@ class Simulator(Program):
 
     def setting(self) -> str:
         """Return AI_PROVIDERS with this server as the provider `remote`."""
-        return json.dumps(
-            {"remote": {"adapter": "openai", "base_url": self.base_url, "options": {"simulate": True}}}
-        )
+        return json.dumps({"remote": {"adapter": "openai", "base_url": self.base_url, "options": {"simulate": True}}})
 
 
 def answers(url: str) -> bool:

@@ -111,7 +111,7 @@ class Stack:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=local_services.die_with_parent,  # noqa: PLW1509
+            preexec_fn=local_services.die_with_parent,
         )
         self.processes[name] = process
         threading.Thread(target=self._pump, args=(name, process), name=f"log-{name}", daemon=True).start()

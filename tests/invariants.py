@@ -94,5 +94,3 @@ def _wrong_periods(column: str) -> list[object]:
 def _unfolded() -> list[object]:
     several = Chunk.objects.filter(task__status__in=TERMINAL).order_by().values("task").annotate(count=Count("id"))
     return list(several.filter(count__gt=1).values_list("task", flat=True)[:5])
-
-

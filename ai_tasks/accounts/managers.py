@@ -11,7 +11,7 @@ from django.db.models import Case, Count, F, Min, QuerySet, Sum, When
 from django.db.models.functions import Coalesce
 
 if TYPE_CHECKING:
-    from ai_tasks.accounts.models import Attempt
+    pass
 
 BUCKETS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 

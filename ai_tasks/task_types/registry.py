@@ -29,7 +29,9 @@ def get(name: str) -> TaskType:
     if found := all_types().get(name):
         return found
     public = ", ".join(sorted(kind.name for kind in all_types().values() if kind.is_public))
-    raise UnknownTaskType(f"There is no task type of that name. Known: {public}.", errors=(Mistake("/type", "unknown"),))
+    raise UnknownTaskType(
+        f"There is no task type of that name. Known: {public}.", errors=(Mistake("/type", "unknown"),)
+    )
 
 
 def validate(name: str, value: object) -> None:

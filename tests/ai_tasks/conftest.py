@@ -33,9 +33,7 @@ def set_limits(providers_ready: None) -> SetLimits:
 
     def change(model: str = "", **limits: int | None) -> None:
         unlimited = dict.fromkeys(("max_concurrency", "requests_per_minute", "tokens_per_minute"))
-        ProviderLimit.objects.update_or_create(
-            provider_id="simulator", model=model, defaults=unlimited | limits
-        )
+        ProviderLimit.objects.update_or_create(provider_id="simulator", model=model, defaults=unlimited | limits)
 
     return change
 

@@ -315,9 +315,7 @@ def test_a_raised_budget_wakes_who_waits_for_it(alice: User, make_budget: MakeBu
     assert admitted(plan(now=at(5))) == 1
 
 
-def test_of_two_budgets_the_tight_one_refuses_and_the_other_holds_nothing(
-    alice: User, make_budget: MakeBudget
-) -> None:
+def test_of_two_budgets_the_tight_one_refuses_and_the_other_holds_nothing(alice: User, make_budget: MakeBudget) -> None:
     several(alice, 1)
     make_budget("1")
     tight = make_budget("0.000001", "user", str(alice.pk))

@@ -58,9 +58,7 @@ def test_a_doubled_message_begins_once(dispatch: Dispatch) -> None:
     assert QueueEntry.objects.get().worker == WORKER
 
 
-@pytest.mark.parametrize(
-    "forged", [{"epoch": 0}, {"epoch": 2}, {"dispatch_id": UUID(int=5)}, {"task_id": UUID(int=6)}]
-)
+@pytest.mark.parametrize("forged", [{"epoch": 0}, {"epoch": 2}, {"dispatch_id": UUID(int=5)}, {"task_id": UUID(int=6)}])
 def test_a_message_of_another_lease_begins_nothing(dispatch: Dispatch, forged: dict[str, object]) -> None:
     assert begin(dispatch, **forged) is None
 

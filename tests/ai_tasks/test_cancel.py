@@ -38,7 +38,9 @@ def test_a_handed_over_task_ends_at_once_costs_nothing_and_its_message_finds_not
 
     assert cancel(task, now=at(1)).status == TaskStatus.CANCELLED
 
-    begun = lease.begin(tasks.all(), task.pk, dispatch.epoch, dispatch_id=dispatch.dispatch_id, worker=WORKER, now=at(2))
+    begun = lease.begin(
+        tasks.all(), task.pk, dispatch.epoch, dispatch_id=dispatch.dispatch_id, worker=WORKER, now=at(2)
+    )
     assert begun is None
     assert attempt_of(task).state == "released"
     assert not LedgerEntry.objects.exists()

@@ -52,7 +52,9 @@ def test_a_task_whose_time_has_not_come_is_not_claimed(alice: User) -> None:
     assert claim(now=at(60)) is not None
 
 
-def test_a_task_refused_by_a_gate_of_its_own_does_not_hide_those_behind_it(alice: User, bob: User, make_budget: MakeBudget) -> None:
+def test_a_task_refused_by_a_gate_of_its_own_does_not_hide_those_behind_it(
+    alice: User, bob: User, make_budget: MakeBudget
+) -> None:
     make_budget("0.0005", "user", str(alice.pk))
     mine = [text_task(alice, max_output_tokens=1000) for _ in range(4)]
     behind = text_task(bob, max_output_tokens=4000)

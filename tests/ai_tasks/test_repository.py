@@ -249,4 +249,4 @@ def test_the_worker_of_a_claim_is_noted(alice: User) -> None:
     claimed(WORKER)
 
     assert QueueEntry.objects.get().worker == WORKER
-    assert NOW == fresh(tasks.get()).started_at
+    assert fresh(tasks.get()).started_at == NOW

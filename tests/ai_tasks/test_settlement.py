@@ -49,7 +49,12 @@ def test_a_completed_task_has_one_charge_in_disjoint_buckets(alice: User) -> Non
     tasks.complete(task.pk, claimed().epoch, completion, now=at(1))
 
     charge, attempt = LedgerEntry.objects.get(), attempt_of(task)
-    assert (charge.input_tokens, charge.cache_read_tokens, charge.output_tokens, charge.reasoning_tokens) == (10, 4, 5, 3)
+    assert (charge.input_tokens, charge.cache_read_tokens, charge.output_tokens, charge.reasoning_tokens) == (
+        10,
+        4,
+        5,
+        3,
+    )
     assert charge.amount_usd == (10 * Decimal("0.1") + 4 * Decimal("0.05") + 8 * Decimal("0.4")) / 1_000_000
     assert (attempt.state, attempt.provider_request_id) == ("succeeded", "req-1")
     assert fresh(task).cost_usd == charge.amount_usd

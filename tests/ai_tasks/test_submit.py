@@ -36,7 +36,12 @@ def test_a_task_and_its_entry_are_written_together(alice: User) -> None:
     entry = entry_of(task)
     assert (task.status, task.owner, task.epoch, task.created_at) == (TaskStatus.PENDING, alice, 0, NOW)
     assert (task.related_type, task.related_id, task.metadata) == ("order", "7", {"a": "b"})
-    assert (entry.state, entry.provider, entry.model, entry.owner_key) == ("waiting", "simulator", "sim-1", str(alice.pk))
+    assert (entry.state, entry.provider, entry.model, entry.owner_key) == (
+        "waiting",
+        "simulator",
+        "sim-1",
+        str(alice.pk),
+    )
     assert entry.deadline_at == task.deadline_at
     assert violations() == []
 
@@ -56,7 +61,9 @@ def test_a_named_model_has_no_fallback_whatever_it_is_called(alice: User) -> Non
     assert task.requested_model == "simulator/family/of:models"
 
 
-@pytest.mark.parametrize("model", ["nobody/sim-1", "no-such-route", "", "simulator/", "/", "simulator/\x00", "🏃" * 200])
+@pytest.mark.parametrize(
+    "model", ["nobody/sim-1", "no-such-route", "", "simulator/", "/", "simulator/\x00", "🏃" * 200]
+)
 def test_an_unknown_model_is_refused(alice: User, model: str) -> None:
     with pytest.raises(UnknownModel) as refusal:
         text_task(alice, model=model)
@@ -85,7 +92,15 @@ def test_without_a_wish_the_types_deadline_holds(alice: User) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{}, {"prompt": ""}, {"prompt": 1}, {"prompt": "a", "extra": 1}, {"messages": []}, {"prompt": "a", "max_output_tokens": 0}]
+    "given",
+    [
+        {},
+        {"prompt": ""},
+        {"prompt": 1},
+        {"prompt": "a", "extra": 1},
+        {"messages": []},
+        {"prompt": "a", "max_output_tokens": 0},
+    ],
 )
 def test_an_input_that_does_not_fit_is_refused_with_a_pointer(alice: User, given: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput) as refusal:

@@ -140,4 +140,4 @@ def test_one_statement_gives_the_next_tag_from_the_clock_of_the_class(enqueue: E
 
     assert entry.fair_tag == 300
     assert TaskQueue.objects.get().classes.get(priority=Priority.NORMAL).virtual_time == 200
-    assert NOW == entry.enqueued_at
+    assert entry.enqueued_at == NOW

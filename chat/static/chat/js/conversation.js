@@ -10,6 +10,9 @@ import { Tree } from "./tree.js";
 const LARGEST_FRAME = 60_000; // Bytes; larger messages go by REST.
 const SESSION_GONE = 4404;
 
+const newId = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+const isTooLarge = (frame) => new TextEncoder().encode(JSON.stringify(frame)).length > LARGEST_FRAME;
+
 export class Conversation {
   /** `on` has changed(), session(session), refused(content, error) and created(message). */
   constructor(on) {
@@ -62,15 +65,17 @@ export class Conversation {
 
   /** Send a message, as often as it takes: the server knows it by its client_id. */
   say(content) {
-    const clientId = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+    const clientId = newId();
     const frame = { type: "message.send", client_id: clientId, content };
     if (this.tree.leaf) frame.parent_id = this.tree.leaf;
     this.transcript.showUnsent(clientId, content);
-    if (new TextEncoder().encode(JSON.stringify(frame)).length > LARGEST_FRAME) {
-      this.sayByRest(frame);
-      return;
-    }
-    this.outbox.set(clientId, frame);
+    if (isTooLarge(frame)) this.sayByRest(frame);
+    else this.post(frame);
+  }
+
+  /** Send a frame that makes messages again after every reconnection, until the server has confirmed it. */
+  post(frame) {
+    this.outbox.set(frame.client_id, frame);
     this.send(frame);
   }
 
@@ -83,7 +88,9 @@ export class Conversation {
   }
 
   edit(message, content) {
-    this.send({ type: "message.edit", message_id: message.id, content });
+    const frame = { type: "message.edit", client_id: newId(), message_id: message.id, content };
+    if (isTooLarge(frame)) this.on.refused(content, failure({ code: "invalid_input" }));
+    else this.post(frame);
   }
 
   stop() {

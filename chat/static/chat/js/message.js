@@ -81,7 +81,7 @@ export class MessageView {
   }
 
   failureBox() {
-    const box = make("div", "failure", "", { role: "alert" });
+    const box = make("div", "failure");
     const retry = button(text("retry"), () => this.wishes.regenerate(this.message), "button outlined");
     box.append(make("span", "", failure(this.message.error)), retry);
     return box;
@@ -106,9 +106,9 @@ export class MessageView {
     const all = this.wishes.versions(this.message);
     if (all.length < 2) return null;
     const place = all.findIndex((each) => each.id === this.message.id);
-    const line = make("span", "versions", "", { role: "group" });
     const values = { number: place + 1, count: all.length };
-    const label = make("span", "", `${place + 1}/${all.length}`, { title: text("versions", values) });
+    const line = make("span", "versions", "", { role: "group", "aria-label": text("versions", values) });
+    const label = make("span", "", `${place + 1}/${all.length}`);
     line.append(this.step("‹", "previous", all[place - 1]), label, this.step("›", "next", all[place + 1]));
     return line;
   }
