@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 MESSAGE_TYPE = "tasuki.event"
 OPERATIONS = "operations"
 MAX_PENDING = 5_000
-"""Sends that may be on their way at once; beyond it hints are dropped, readers look for themselves every two seconds."""
+"""Sends that may be on their way at once; beyond it hints are dropped, and readers look for themselves."""
 
 
 def group_for_task(task_id: UUID | str) -> str:

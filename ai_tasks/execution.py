@@ -5,6 +5,7 @@ import threading
 import time
 from concurrent.futures import CancelledError
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, OperationalError
@@ -60,12 +61,8 @@ def _call(begun: Lease, call: Call) -> Outcome:
     process.give_connection_back()
     candidate = Candidate(call.task.provider, call.task.model)
     try:
-        if call.stopped_as:
-            return _used(request, call)
-        call.future = gateway.start(candidate, request, call.add)
-        if call.stopped_as:
-            call.future.cancel()
-        return call.future.result()
+        call.begin(partial(gateway.start, candidate, request, call.add))
+        return call.result()
     except ProviderError as error:
         return error
     except CancelledError:

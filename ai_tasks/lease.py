@@ -51,9 +51,7 @@ def announce(task: Any, status: str, *, frees_capacity: bool = True) -> None:
 
 
 @transaction.atomic
-def begin(
-    tasks: QuerySet[Any], task_id: UUID, epoch: int, *, dispatch_id: UUID, worker: UUID, now: datetime
-) -> Lease | None:
+def begin(tasks: Any, task_id: UUID, epoch: int, *, dispatch_id: UUID, worker: UUID, now: datetime) -> Lease | None:
     """
     Turn a queued entry into a running one leased to this worker; None when it is not ours to run, or not now.
 

@@ -23,7 +23,7 @@ from queueing.models import QueueEntry
 from queueing.states import Lane
 
 if TYPE_CHECKING:
-    from ai_tasks.models import AIGenerationTask, WorkerProcess
+    from ai_tasks.models import AIGenerationTask, Chunk, WorkerProcess  # noqa: F401 (a subscript below)
 
 SILENT_AFTER = timedelta(seconds=20)
 """A worker process that was not seen for so long gets no more work."""
@@ -93,7 +93,7 @@ def _narrow(
     return found if limit is None else found[:limit]
 
 
-class AIGenerationTaskManager(models.Manager.from_queryset(AIGenerationTaskQuerySet)):  # type: ignore[misc]
+class AIGenerationTaskManager(models.Manager.from_queryset(AIGenerationTaskQuerySet)):
     """The AIGenerationTask repository. Claiming and its fences are in ai_tasks.execution, which the verbs here name."""
 
     def find_by_id(self, task_id: UUID) -> AIGenerationTask | None:
@@ -177,9 +177,9 @@ class AIGenerationTaskManager(models.Manager.from_queryset(AIGenerationTaskQuery
         """
         Claim the best runnable task that the limits allow, leased to this worker and processing, or return None.
 
-        The lease names the task, its epoch and its output cap. Hold on to it with `renew`; end it with `complete`, `fail` or
-        `release_task`. N workers never get the same task. Two transactions: admission, then the start; a crash in
-        between leaves a queued entry, which the sweep gives to a Celery worker.
+        The lease names the task, its epoch and its output cap. Hold on to it with `renew`; end it with `complete`,
+        `fail` or `release_task`. N workers never get the same task. Two transactions: admission, then the start; a
+        crash in between leaves a queued entry, which the sweep gives to a Celery worker.
         """
         for each in [provider] if provider else routing.slugs():
             consumers = [([capacity.celery_queue(each, lane) for lane in Lane.values], capacity.UNLIMITED)]
@@ -202,7 +202,7 @@ class AIGenerationTaskManager(models.Manager.from_queryset(AIGenerationTaskQuery
         return key in lease.renew([key], worker=worker, lease=settings.AI_LEASE, now=at)
 
     def complete(self, task_id: UUID, epoch: int, completion: Completion, *, now: datetime | None = None) -> bool:
-        """Finish a claimed task with its answer, and charge it; False, changing nothing of the task, when it was lost."""
+        """Finish a claimed task with its answer, and charge it; False, and the task is unchanged, when it was lost."""
         return settlement.complete(self.all(), task_id, epoch, completion, now=now or clock.now())
 
     def fail(self, task_id: UUID, epoch: int, error: ProviderError, *, now: datetime | None = None) -> bool:
@@ -217,7 +217,7 @@ class AIGenerationTaskManager(models.Manager.from_queryset(AIGenerationTaskQuery
 
     @transaction.atomic
     def delete(self, task: AIGenerationTask, *, now: datetime | None = None) -> None:
-        """Delete the task logically: a live one is cancelled first, one that runs is asked to stop. Its ledger stays."""
+        """Delete logically: a live task is cancelled first, one that runs is asked to stop. Its ledger stays."""
         at = now or clock.now()
         settlement.cancel(self.all(), task.pk, at)
         self.filter(pk=task.pk, deleted_at=None).update(deleted_at=at, version=F("version") + 1)

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -93,6 +93,19 @@ class Call:
         with self._guard:
             self._deltas = deltas + self._deltas
         self.next_seq -= len(deltas)
+
+    def begin(self, start: Callable[[], "Future[Any]"]) -> None:
+        """Start the call at the provider, unless it was stopped before."""
+        if not self.stopped_as:
+            self.future = start()
+        if self.stopped_as and self.future:
+            self.future.cancel()
+
+    def result(self) -> Any:
+        """Wait for the end of the call; raises CancelledError when we stopped it, and what the provider raises."""
+        if self.future is None:
+            raise CancelledError
+        return self.future.result()
 
     def stop(self, reason: str) -> None:
         """Stop the call at the provider; the thread that waits for it settles what it used."""

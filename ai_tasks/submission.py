@@ -21,7 +21,7 @@ from ai_tasks.task_types.base import Prompt, TaskType
 from providers import gateway, routing
 from providers.types import Candidate, Usage
 from queueing import errors as queue_errors
-from queueing.managers import Estimate
+from queueing.entries import Estimate
 from queueing.models import TaskQueue
 from queueing.states import Priority
 
@@ -148,7 +148,8 @@ def _refuse_over_budget(task: AIGenerationTask, estimate: Estimate, now: datetim
     if period := budgets.exhausted(bounds, amount, now):
         raise BudgetExceeded(
             f"The budget {period.budget} of {period.limit_usd} USD for {period.period} has no room for this task: "
-            f"{period.spent_usd} USD are spent and {period.held_usd} USD held. It begins anew at {period.ends_at:%c} UTC."
+            f"{period.spent_usd} USD are spent and {period.held_usd} USD held. "
+            f"It begins anew at {period.ends_at:%Y-%m-%d %H:%M} UTC."
         )
 
 
@@ -192,8 +193,8 @@ def retry(task: AIGenerationTask, *, now: datetime | None = None) -> AIGeneratio
     """
     Make a failed or timed-out task pending again, from its route's first candidate, and return it fresh.
 
-    Same id; its epoch goes on; its tries and its deadline begin anew; its dead letter is marked redriven. A live task is
-    returned as it is. Raises NotPossible for a completed or cancelled one, and QueueFull.
+    Same id; its epoch goes on; its tries and its deadline begin anew; its dead letter is marked redriven. A live task
+    is returned as it is. Raises NotPossible for a completed or cancelled one, and QueueFull.
     """
     now = now or clock.now()
     fresh = AIGenerationTask.objects.select_for_update().get(pk=task.pk)

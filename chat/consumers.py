@@ -1,13 +1,16 @@
 """The WebSocket `/ws/chat/{session_id}/`."""
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
 from ai_tasks.api.views import MAX_SEQ
-from ai_tasks.delivery import feed, follow, in_thread
+from ai_tasks.delivery import TaskEvent, feed, follow, in_thread
 from ai_tasks.errors import TaskError
+from ai_tasks.models import AIGenerationTask
+from ai_tasks.representation import tasks_json
 from ai_tasks.sockets import FrameError, JsonSocket
 from ai_tasks.states import ACTIVE
 from chat import conversation
@@ -20,8 +23,8 @@ from chat.views import ID, find_own
 NOT_FOUND = 4404
 LISTENING, LOOKING = "listening", "looking"
 LONGEST = {"client_id": 64, "model": 160}
-LOOK_SECONDS = 10.0
-"""How often to look for messages that no hint told of."""
+LOOK_SECONDS = 5.0
+"""How often to look for messages that no hint told of, and how far waiting replies have come."""
 
 Frame = dict[str, Any]
 
@@ -56,6 +59,7 @@ class ChatSocket(JsonSocket):
             return
         self.session = session
         self._telling = asyncio.Lock()
+        self._waiting: dict[UUID, ReplyFrames] = {}
         self._newest = 0
         async with self._telling:
             self.begin(LISTENING, self._listen())
@@ -152,6 +156,19 @@ class ChatSocket(JsonSocket):
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             await self._tell_new()
+            await self._tell_places()
+
+    async def _tell_places(self) -> None:
+        """Tell of waiting replies whose place in line has changed: nothing of their own has."""
+        waiting = {task_id: frames for task_id, frames in self._waiting.items() if frames.is_queued}
+        for task in await in_thread(_tasks, list(waiting)) if waiting else []:
+            frames = waiting[UUID(task["id"])]
+            if frames.is_queued:
+                await self._tell(frames.of(TaskEvent("task.updated", task)))
+
+    async def _tell(self, told: Iterable[tuple[str, Frame]]) -> None:
+        for kind, members in told:
+            await self.say(kind, **members)
 
     async def _tell_new(self) -> None:
         async with self._telling:
@@ -172,11 +189,14 @@ class ChatSocket(JsonSocket):
             self.begin(message["id"], self._tell_reply(place, UUID(message["task_id"]), 0))
 
     async def _tell_reply(self, message_id: UUID, task_id: UUID, after: int) -> None:
-        translated = ReplyFrames(message_id)
-        async with aclosing(follow(task_id, after)) as told:  # type: ignore[type-var]
-            async for event in told:
-                for kind, members in translated.of(event):
-                    await self.say(kind, **members)
+        frames = self._waiting[task_id] = ReplyFrames(message_id)
+        try:
+            async with aclosing(follow(task_id, after)) as told:  # type: ignore[type-var]
+                async for event in told:
+                    await self._tell(frames.of(event))
+        finally:
+            if self._waiting.get(task_id) is frames:
+                del self._waiting[task_id]
         if end := await in_thread(ending, message_id):
             await self.say(end[0], **end[1])
 
@@ -184,6 +204,10 @@ class ChatSocket(JsonSocket):
 def _find_message(session: ChatSession, message_id: str) -> ChatMessage | None:
     messages = session.messages.select_related("session__owner", "parent")
     return messages.filter(pk=message_id).first()
+
+
+def _tasks(task_ids: list[UUID]) -> list[Frame]:
+    return tasks_json(AIGenerationTask.objects.filter(pk__in=task_ids))
 
 
 def _messages_after(session: ChatSession, number: int) -> list[Frame]:

@@ -30,6 +30,11 @@ class ReplyFrames:
         self._fallback: dict[str, str] | None = None
         self._told: Frame | None = None
 
+    @property
+    def is_queued(self) -> bool:
+        """Was it waiting when last told of?"""
+        return self._told is not None and self._told[0] == "reply.queued"
+
     def of(self, event: TaskEvent) -> list[Frame]:
         """Return what to send; the terminal state has none here, since `ending` must read the database for it."""
         if event.name == "task.delta":

@@ -1,21 +1,23 @@
 """Pages at the root, calls under /api/v1/chat/."""
 
-from django.urls import include, path
+from django.urls import path
 
+from ai_tasks.api.urls import View, with_and_without_slash
 from chat import exports, pages, views
 
 app_name = "chat"
 
-API = [
-    path("sessions", views.SessionCollection.as_view(), name="sessions"),
-    path("sessions/<str:session_id>", views.SessionDetail.as_view(), name="session"),
-    path("sessions/<str:session_id>/messages", views.MessageCollection.as_view(), name="messages"),
-    path("sessions/<str:session_id>/export", exports.SessionExport.as_view(), name="export"),
+SESSIONS = "api/v1/chat/sessions"
+CALLS: list[tuple[str, View, str]] = [
+    (SESSIONS, views.SessionCollection.as_view(), "sessions"),
+    (f"{SESSIONS}/<str:session_id>", views.SessionDetail.as_view(), "session"),
+    (f"{SESSIONS}/<str:session_id>/messages", views.MessageCollection.as_view(), "messages"),
+    (f"{SESSIONS}/<str:session_id>/export", exports.SessionExport.as_view(), "export"),
 ]
 
 urlpatterns = [
     path("", pages.home, name="home"),
     path("chat/", pages.new, name="new"),
     path("chat/<uuid:session_id>/", pages.page, name="page"),
-    path("api/v1/chat/", include(API)),
+    *(pattern for call in CALLS for pattern in with_and_without_slash(*call)),
 ]

@@ -26,4 +26,4 @@ def apply() -> None:
         return unguarded(self, asynchronous=asynchronous)
 
     guarded.guards = unguarded  # type: ignore[attr-defined]
-    transport.Channel._connparams = guarded
+    transport.Channel._connparams = guarded  # type: ignore[method-assign]

@@ -84,7 +84,7 @@ def start(command: list[str], *, log: Path, as_nobody: bool = False, **environme
     """Start a program in a process group of its own, its output in `log`, bound to our life."""
     identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if as_nobody else {}
     with log.open("ab") as output:
-        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+        return subprocess.Popen(  # type: ignore[call-overload]
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -227,7 +227,7 @@ class Postgres:
 
 
 def folder_for_services(wanted: Path) -> Path:
-    """Return a folder that the services can reach: `wanted`, or, where PostgreSQL's user cannot get there, one in /var/tmp."""
+    """Return a folder that the services can reach: `wanted`, or one in /var/tmp where PostgreSQL's user cannot go."""
     wanted.mkdir(parents=True, exist_ok=True)
     if not is_root() or all(parent.stat().st_mode & 0o001 for parent in (wanted, *wanted.parents)):
         return wanted

@@ -19,7 +19,7 @@ def from_environment() -> Settings:
     """
     Return provider settings by name: the simulator, the short variables' and AI_PROVIDERS'.
 
-    AI_PROVIDERS is a JSON object: `{"openai-eu": {"adapter": "openai", "base_url": "https://...", "key": "OPENAI_EU_KEY"}}`,
+    AI_PROVIDERS is a JSON object: `{"eu": {"adapter": "openai", "base_url": "https://...", "key": "OPENAI_EU_KEY"}}`,
     where `key` names the environment variable (or, with _FILE behind it, the file) that holds the key.
     Raises ImproperlyConfigured with what to mend.
     """

@@ -2,13 +2,13 @@
 Which waiting entry is next: fair among users inside a priority class, aging between the classes.
 
 Inside a class: start-time fair queueing (Goyal, Vin, Cheng 1996). An entry's tag is
-`max(V, its user's last tag) + tokens / weight`, where V is the tag admitted last; the smallest tag goes first. A user who
-floods a class pushes only their own tags away.
+`max(V, its user's last tag) + tokens / weight`, where V is the tag admitted last; the smallest tag goes first. A user
+who floods a class pushes only their own tags away.
 
 Between classes: the more important class goes first, unless a less important one was passed over although its turn had
 come. Class c overtakes class u when u was served later than c was (or c's head came) plus the difference of their
-patience. So under a flood of urgent work each class still gets one start in about every `PATIENCE` seconds, and an urgent
-entry that comes to an idle class never finds an aged one ahead of it.
+patience. So under a flood of urgent work each class still gets one start in about every `PATIENCE` seconds, and an
+urgent entry that comes to an idle class never finds an aged one ahead of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from django.db.models import Q
 from queueing.states import Priority
 
 if TYPE_CHECKING:
-    from queueing.managers import QueueEntryQuerySet
+    from queueing.entries import QueueEntryQuerySet
     from queueing.models import PriorityClass, QueueEntry, TaskQueue
 
 PATIENCE: dict[int, timedelta] = {
@@ -51,7 +51,12 @@ RETURNING last_tag
 
 def next_tag(queue: TaskQueue, *, priority: int, owner_key: str, tokens: int) -> float:
     """Advance the user's share of the class by this much work and return the tag: one statement."""
-    values = {"queue": queue.pk, "priority": priority, "owner": owner_key, "tokens": float(max(tokens, 1))}
+    values: dict[str, int | str | float] = {
+        "queue": queue.pk,
+        "priority": priority,
+        "owner": owner_key,
+        "tokens": float(max(tokens, 1)),
+    }
     with connection.cursor() as cursor:
         cursor.execute(NEXT_TAG, values)
         tag: float = cursor.fetchone()[0]

@@ -6,7 +6,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from queueing.managers import DeadLetterManager, PriorityClassManager, QueueEntryManager, TaskQueueManager
+from queueing.dead_letters import DeadLetterManager
+from queueing.entries import PriorityClassManager, QueueEntryManager
+from queueing.managers import TaskQueueManager
 from queueing.states import LIVE_AT_PROVIDER, EntryState, Lane, ParkedReason, Priority
 
 
@@ -46,6 +48,11 @@ class TaskQueue(models.Model):
         return QueueEntry
 
     @staticmethod
+    def class_model() -> type["PriorityClass"]:
+        """The clocks of the priorities."""
+        return PriorityClass
+
+    @staticmethod
     def dead_letter_model() -> type["DeadLetter"]:
         """The rows of the dead-letter queue."""
         return DeadLetter
@@ -61,8 +68,8 @@ class PriorityClass(models.Model):
     last_served_at = models.DateTimeField(null=True, blank=True)
     """Last admission; aging counts from here."""
 
-    has_waiting: bool
-    """Does anything wait in it? Annotated by `with_heads`."""
+    has_waiting = False
+    """Does anything wait in it? Known where `with_heads` annotated it."""
 
     objects = PriorityClassManager()
 

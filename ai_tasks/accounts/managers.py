@@ -11,7 +11,7 @@ from django.db.models import Case, Count, F, Min, QuerySet, Sum, When
 from django.db.models.functions import Coalesce
 
 if TYPE_CHECKING:
-    pass
+    from ai_tasks.accounts.models import Attempt  # noqa: F401 (a subscript below)
 
 BUCKETS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 
@@ -41,7 +41,7 @@ class AttemptQuerySet(QuerySet["Attempt"]):
         return self.filter(provider=provider, finished_at__isnull=False).order_by("-finished_at")
 
 
-class AttemptManager(models.Manager.from_queryset(AttemptQuerySet)):  # type: ignore[misc]
+class AttemptManager(models.Manager.from_queryset(AttemptQuerySet)):
     """Attempts."""
 
     def window_use(self, provider: str, since: datetime) -> list[WindowUse]:

@@ -15,7 +15,7 @@ app_name = "api"
 View = Callable[..., Any]
 
 
-def _with_and_without_slash(route: str, view: View, name: str) -> list[URLPattern]:
+def with_and_without_slash(route: str, view: View, name: str) -> list[URLPattern]:
     """The second is wrapped, so that the API's description does not list it."""
     hidden = partial(view)
     hidden.csrf_exempt = getattr(view, "csrf_exempt", False)  # type: ignore[attr-defined]
@@ -34,7 +34,7 @@ ROUTES: list[tuple[str, View, str]] = [
 ]
 
 urlpatterns = [
-    *(pattern for route in ROUTES for pattern in _with_and_without_slash(*route)),
+    *(pattern for route in ROUTES for pattern in with_and_without_slash(*route)),
     path("schema/", SpectacularAPIView.as_view(authentication_classes=[], permission_classes=[]), name="schema"),
     path("docs/", DocsView.as_view(authentication_classes=[], permission_classes=[]), name="docs"),
 ]

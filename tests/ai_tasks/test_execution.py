@@ -68,7 +68,9 @@ def test_a_message_of_nobody_runs_nothing(alice: User) -> None:
 
 
 def test_an_answer_is_cut_at_its_cap_and_says_so(alice: User) -> None:
-    task = text_task(alice, simulate={"output_tokens": 50, "tokens_per_second": 0}, max_output_tokens=5, now=clock.now())
+    task = text_task(
+        alice, simulate={"output_tokens": 50, "tokens_per_second": 0}, max_output_tokens=5, now=clock.now()
+    )
 
     run_admitted()
 
@@ -180,7 +182,9 @@ def test_a_call_whose_lease_was_taken_away_writes_nothing_more(alice: User) -> N
 
 def test_many_calls_at_once_each_end_once(alice: User, bob: User) -> None:
     for number in range(12):
-        submitted((alice, bob)[number % 2], text=f"Answer {number}.", fail="cut" if number % 3 == 0 else "", fail_times=1)
+        submitted(
+            (alice, bob)[number % 2], text=f"Answer {number}.", fail="cut" if number % 3 == 0 else "", fail_times=1
+        )
 
     for _ in range(2):
         found = plan(now=clock.now()).dispatches

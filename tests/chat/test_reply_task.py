@@ -1,5 +1,6 @@
 """The task type chat.reply."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,10 +11,10 @@ from ai_tasks import submission
 from ai_tasks.errors import InvalidInput, UnknownTaskType
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.submission import TaskRequest
-from chat import conversation, replies
+from chat import conversation
 from chat.models import ChatMessage, ChatSession
-from chat.replies import CHAT_REPLY, fallback_of, record
-from chat.states import MessageState
+from chat.replies import CHAT_REPLY, MOST_CHARACTERS, MOST_TURNS, fallback_of, record
+from chat.states import MessageRole, MessageState
 from tests import engine
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -81,14 +82,15 @@ def test_an_earlier_reply_counts_even_when_its_hook_is_late(session: ChatSession
     assert prompt_of(reply) == [("user", "one"), ("assistant", "to one"), ("user", "two")]
 
 
-def test_the_newest_turns_are_sent_when_there_are_too_many(session: ChatSession, monkeypatch: Any) -> None:
-    monkeypatch.setattr(replies, "MOST_TURNS", 3)
-    for content in ("one", "two"):
-        ask(session, content)
+def test_the_newest_turns_are_sent_when_there_are_too_many(session: ChatSession, now: datetime) -> None:
+    for place in range(MOST_TURNS):
+        ChatSession.objects.add_message(session, MessageRole.USER, f"turn {place}", now=now)
 
-    _, reply = conversation.send_message(session, "three")
+    _, reply = conversation.send_message(session, "the newest")
 
-    assert prompt_of(reply) == [("user", "two"), ("assistant", "to two"), ("user", "three")]
+    prompt = prompt_of(reply)
+    assert len(prompt) == MOST_TURNS
+    assert (prompt[0], prompt[-1]) == (("user", "turn 1"), ("user", "the newest"))
 
 
 def test_the_newest_characters_are_sent_when_there_are_too_many(session: ChatSession) -> None:
@@ -100,12 +102,14 @@ def test_the_newest_characters_are_sent_when_there_are_too_many(session: ChatSes
     assert [content[:1] for _, content in prompt_of(reply)] == ["n", "b", "n", "c"]
 
 
-def test_a_single_message_over_the_bound_is_sent_all_the_same(session: ChatSession, monkeypatch: Any) -> None:
-    monkeypatch.setattr(replies, "MOST_CHARACTERS", 10)
+def test_the_newest_turn_is_sent_even_when_it_alone_is_too_long(session: ChatSession, now: datetime) -> None:
+    for letter in "ab":
+        ChatSession.objects.add_message(session, MessageRole.USER, letter * (MOST_CHARACTERS + 1), now=now)
+    newest = ChatSession.objects.add_message(session, MessageRole.ASSISTANT, state=MessageState.PENDING, now=now)
+    given = {"session_id": str(session.pk), "message_id": str(newest.pk)}
+    task = submission.submit(session.owner, TaskRequest(type="chat.reply", input=given))
 
-    _, reply = conversation.send_message(session, "longer than ten characters")
-
-    assert prompt_of(reply) == [("user", "longer than ten characters")]
+    assert [message.content[:1] for message in CHAT_REPLY.build(task).messages] == ["b"]
 
 
 def test_someone_elses_session_is_no_prompt(session: ChatSession, bob: User) -> None:

@@ -268,3 +268,8 @@ def test_a_key_without_the_scope_gets_nothing(client: Client, alice: User) -> No
     answer = client.get("/api/v1/chat/sessions", headers={"Authorization": f"Bearer {key}"})
 
     problem(answer, 403, "permission_denied")
+
+
+def test_a_trailing_slash_does_no_harm(call: Call, session: ChatSession) -> None:
+    assert call("get", f"/sessions/{session.pk}/").json()["id"] == str(session.pk)
+    assert call("post", f"/sessions/{session.pk}/messages/", {"content": "x"}).status_code == 202

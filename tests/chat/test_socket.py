@@ -1,81 +1,26 @@
-"""The WebSocket /ws/chat/{session_id}/."""
+"""Talking over the WebSocket /ws/chat/{session_id}/."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-from uuid import uuid4
 
 import pytest
-from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import User
 
 from ai_tasks import submission
-from ai_tasks.access import keys
 from ai_tasks.models import AIGenerationTask
 from chat import conversation
 from chat.models import ChatMessage, ChatSession
 from chat.states import MessageState
-from config.asgi import application
 from queueing.models import QueueEntry
 from tests import engine
 from tests.ai_tasks.threads import apart
+from tests.chat.tabs import tab
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
 
-SECONDS = 10
 TEXT = "The *Shinano* is the longest river of Japan."
 QUICK = {"text": TEXT, "latency_ms": 0, "tokens_per_second": 0}
 VISIBLE = QUICK | {"tokens_per_second": 100}
 SLOW = {"output_tokens": 2000, "latency_ms": 0, "tokens_per_second": 100}
-
-
-class Tab:
-    """One open socket."""
-
-    def __init__(self, communicator: WebsocketCommunicator) -> None:
-        self.communicator = communicator
-        self.frames: list[dict[str, Any]] = []
-
-    async def say(self, kind: str, **members: Any) -> None:
-        """Send a frame."""
-        await self.communicator.send_to(json.dumps({"type": kind, **members}))
-
-    async def next(self) -> dict[str, Any]:
-        """Wait for a frame."""
-        frame: dict[str, Any] = json.loads(await self.communicator.receive_from(SECONDS))
-        self.frames.append(frame)
-        return frame
-
-    async def until(self, kind: str, count: int = 1) -> dict[str, Any]:
-        """Wait for the frame that is the `count`th of its type from here on."""
-        while True:
-            frame = await self.next()
-            count -= frame["type"] == kind
-            if not count:
-                return frame
-
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        """Return the frames of that type so far."""
-        return [frame for frame in self.frames if frame["type"] == kind]
-
-    def text(self) -> str:
-        """Return what the deltas say so far."""
-        return "".join(frame["text"] for frame in self.of("reply.delta"))
-
-
-@asynccontextmanager
-async def tab(owner: User, session_id: Any) -> AsyncIterator[Tab]:
-    _, key = await apart(keys.create, owner, "test")
-    headers = [(b"host", b"testserver"), (b"authorization", f"Bearer {key}".encode())]
-    communicator = WebsocketCommunicator(application, f"/ws/chat/{session_id}/", headers=headers)
-    accepted, _ = await communicator.connect(SECONDS)
-    assert accepted
-    try:
-        yield Tab(communicator)
-    finally:
-        await communicator.disconnect(timeout=SECONDS)
 
 
 async def test_it_begins_with_a_snapshot(session: ChatSession, alice: User) -> None:
@@ -279,94 +224,14 @@ async def test_a_reply_that_was_sent_back_is_followed_again(session: ChatSession
     assert (await ChatMessage.objects.aget(pk=reply_id)).state == MessageState.DONE
 
 
-@pytest.mark.parametrize(
-    ("frame", "code"),
-    [
-        ({"type": "message.send"}, "invalid_input"),
-        ({"type": "message.send", "content": ""}, "invalid_input"),
-        ({"type": "message.send", "content": 7}, "invalid_input"),
-        ({"type": "message.send", "content": "x", "simulate": "y"}, "invalid_input"),
-        ({"type": "message.send", "content": "x", "model": "nobody/nothing"}, "unknown_model"),
-        ({"type": "message.send", "content": "x", "nonsense": 1}, "invalid_input"),
-        ({"type": "message.send", "content": "x", "parent_id": "7"}, "not_found"),
-        ({"type": "message.send", "content": "x", "client_id": "c" * 65}, "invalid_input"),
-        ({"type": "reply.stop"}, "invalid_input"),
-        ({"type": "reply.stop", "message_id": "7"}, "not_found"),
-        ({"type": "reply.stop", "message_id": str(uuid4())}, "not_found"),
-        ({"type": "reply.regenerate", "message_id": {}}, "invalid_input"),
-        ({"type": "message.edit", "message_id": str(uuid4()), "content": "x"}, "not_found"),
-        ({"type": "resume", "message_id": str(uuid4()), "after": 0}, "not_found"),
-        ({"type": "nonsense"}, "invalid_input"),
-    ],
-)
-async def test_a_bad_frame_is_answered_and_the_socket_stays(
-    session: ChatSession, alice: User, frame: dict[str, Any], code: str
-) -> None:
-    async with tab(alice, session.pk) as opened:
-        await opened.say(**{"kind" if name == "type" else name: value for name, value in frame.items()})
-        error = await opened.until("error")
-        await opened.say("ping")
-        await opened.until("pong")
-
-    assert error["code"] == code
-    assert not await ChatMessage.objects.aexists()
-
-
-@pytest.mark.parametrize("after", [-1, True, "1", 1.5, 2**40])
-async def test_a_seq_that_is_none_is_refused(session: ChatSession, alice: User, after: Any) -> None:
-    _, reply = await apart(conversation.send_message, session, "Hello")
+async def test_a_waiting_reply_hears_of_its_new_place(session: ChatSession, alice: User) -> None:
+    ahead = await apart(conversation.start_session, alice)
+    _, before = await apart(conversation.send_message, ahead, "Sooner")
 
     async with tab(alice, session.pk) as opened:
-        await opened.say("resume", message_id=str(reply.pk), after=after)
-        error = await opened.until("error")
+        await opened.say("message.send", content="Later")
+        first = await opened.until("reply.queued")
+        await apart(conversation.stop_reply, before)
+        second = await opened.until("reply.queued")
 
-    assert error["code"] == "invalid_input"
-
-
-async def test_an_error_names_the_message_it_is_about(session: ChatSession, alice: User) -> None:
-    async with tab(alice, session.pk) as opened:
-        await opened.say("message.send", client_id="c-1", content="  ")
-        error = await opened.until("error")
-
-    assert (error["code"], error["client_id"]) == ("invalid_input", "c-1")
-
-
-async def test_someone_elses_message_is_not_found(session: ChatSession, alice: User, bob: User) -> None:
-    theirs = await apart(conversation.start_session, bob)
-    message, _ = await apart(conversation.send_message, theirs, "secret")
-
-    async with tab(alice, session.pk) as opened:
-        await opened.say("message.edit", message_id=str(message.pk), content="mine")
-        error = await opened.until("error")
-
-    assert error["code"] == "not_found"
-
-
-async def test_someone_elses_session_is_not_found(session: ChatSession, bob: User) -> None:
-    for session_id in (session.pk, uuid4(), "not-an-id"):
-        async with tab(bob, session_id) as opened:
-            error = await opened.next()
-            closed = await opened.communicator.receive_output(SECONDS)
-
-        assert error["code"] == "not_found"
-        assert (closed["type"], closed["code"]) == ("websocket.close", 4404)
-
-
-async def test_who_is_unknown_is_told_so(session: ChatSession) -> None:
-    path = f"/ws/chat/{session.pk}/"
-    communicator = WebsocketCommunicator(application, path, headers=[(b"host", b"testserver")])
-    await communicator.connect(SECONDS)
-
-    closed = await communicator.receive_output(SECONDS)
-
-    assert (closed["type"], closed["code"]) == ("websocket.close", 4401)
-
-
-async def test_a_deleted_session_takes_no_messages(session: ChatSession, alice: User) -> None:
-    async with tab(alice, session.pk) as opened:
-        await opened.until("session.snapshot")
-        await apart(conversation.delete, session)
-        await opened.say("message.send", content="Hello")
-        error = await opened.until("error")
-
-    assert error["code"] == "not_found"
+    assert (first["position"], second["position"]) == (2, 1)

@@ -1,4 +1,4 @@
-"""The distributed shape under faults: a worker is killed, Redis goes away and comes back; nothing is lost or paid twice."""
+"""The distributed shape under faults: a worker is killed, Redis restarts; nothing is lost or paid twice."""
 
 from collections.abc import Iterator
 from pathlib import Path

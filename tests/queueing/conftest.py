@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from queueing.managers import Estimate
+from queueing.entries import Estimate
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import Lane, Priority
 from tests.engine import NOW

@@ -3,8 +3,8 @@
 import pytest
 from django.db import transaction
 
+from queueing.entries import Estimate
 from queueing.errors import AlreadyQueued, QueueFull
-from queueing.managers import Estimate
 from queueing.models import FairShare, QueueEntry, TaskQueue
 from queueing.states import EntryState, Lane, ParkedReason, Priority
 from tests.engine import NOW, at, at_once

@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from queueing.managers import Estimate
+from queueing.entries import Estimate
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import EntryState, Priority
 from tests.engine import NOW

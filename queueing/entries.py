@@ -1,0 +1,159 @@
+"""Live entries and their priority classes: what TaskQueue.objects moves."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from uuid import UUID
+
+from django.db import models, transaction
+from django.db.models import Exists, OuterRef, QuerySet
+
+from queueing.states import LIVE_AT_PROVIDER, EntryState, Lane, ParkedReason, Priority
+
+if TYPE_CHECKING:
+    from queueing.models import PriorityClass, QueueEntry, TaskQueue  # noqa: F401 (a subscript below)
+
+MOST_WOKEN = 200
+"""Entries that one freed key wakes: thousands may be parked for one budget, and few of them will fit."""
+
+
+class Queueable(Protocol):
+    """What the queue needs to know of a task."""
+
+    id: UUID
+    owner_id: int
+    type: str
+    provider: str
+    model: str
+    lane: str
+    priority: int
+    epoch: int
+    serial_key: str
+    run_at: datetime | None
+    deadline_at: datetime
+
+
+class Estimate(NamedTuple):
+    """Tokens that a task reserves."""
+
+    input_tokens: int
+    max_output_tokens: int
+
+
+NOTHING = Estimate(0, 0)
+
+
+class QueueEntryQuerySet(QuerySet["QueueEntry"]):
+    """Adjectives of entries."""
+
+    def of(self, provider: str, lane: str | None = None) -> QueueEntryQuerySet:
+        """Of a provider, and of one lane when given."""
+        return self.filter(provider=provider, **({"lane": lane} if lane else {}))
+
+    def waiting(self) -> QueueEntryQuerySet:
+        """Runnable now."""
+        return self.filter(state=EntryState.WAITING)
+
+    def parked(self) -> QueueEntryQuerySet:
+        """Refused by a gate of their own."""
+        return self.filter(state=EntryState.PARKED)
+
+    def due(self, now: datetime) -> QueueEntryQuerySet:
+        """Parked, and their time has come."""
+        return self.parked().filter(parked_until__lte=now)
+
+    def queued(self) -> QueueEntryQuerySet:
+        """Handed to Celery, not begun."""
+        return self.filter(state=EntryState.QUEUED)
+
+    def running(self) -> QueueEntryQuerySet:
+        """Leased to a worker."""
+        return self.filter(state=EntryState.RUNNING)
+
+    def at_provider(self) -> QueueEntryQuerySet:
+        """Using a slot: queued or running."""
+        return self.filter(state__in=LIVE_AT_PROVIDER)
+
+    def with_lost_lease(self, now: datetime) -> QueueEntryQuerySet:
+        """Running on a lease that has passed."""
+        return self.running().filter(leased_until__lt=now)
+
+    def for_task(self, task_id: UUID) -> QueueEntryQuerySet:
+        """Of one task: one row or none."""
+        return self.filter(task_id=task_id)
+
+    def held_as(self, task_id: UUID, epoch: int, state: EntryState) -> QueueEntryQuerySet:
+        """The fence: this task's entry, only in this state under this lease."""
+        return self.filter(task_id=task_id, epoch=epoch, state=state)
+
+    def park(self, *, reason: ParkedReason, key: str = "", until: datetime | None = None) -> int:
+        """Move them aside until the key is freed or the time has come; return how many."""
+        return self.update(
+            state=EntryState.PARKED, parked_reason=reason, parked_key=key, parked_until=until, **UNLEASED
+        )
+
+    def wake(self) -> int:
+        """Make them runnable again; return how many."""
+        return self.update(state=EntryState.WAITING, parked_reason="", parked_key="", parked_until=None, **UNLEASED)
+
+
+UNLEASED: dict[str, Any] = {"dispatch_id": None, "queued_at": None, "worker": None, "leased_until": None}
+
+
+class QueueEntryManager(models.Manager.from_queryset(QueueEntryQuerySet)):
+    """Entries; people use TaskQueue.objects."""
+
+    def wake_key(self, reason: ParkedReason, key: str) -> int:
+        """
+        Wake what is parked for this key, best first and a bounded number; return how many.
+
+        What somebody else has locked is passed over, or two who wake each other's entries would lock each other out;
+        the sweep finds it.
+        """
+        parked = self.parked().filter(parked_reason=reason, parked_key=key).order_by("priority", "fair_tag", "id")
+        with transaction.atomic():
+            free = list(parked.select_for_update(skip_locked=True).values_list("pk", flat=True)[:MOST_WOKEN])
+            woken: int = self.filter(pk__in=free).wake()
+        return woken
+
+
+class PriorityClassQuerySet(QuerySet["PriorityClass"]):
+    """Adjectives of classes."""
+
+    def with_heads(self, entries: QueueEntryManager) -> PriorityClassQuerySet:
+        """Each with `has_waiting`."""
+        same = {"provider": OuterRef("queue__provider"), "lane": OuterRef("queue__lane")}
+        head = entries.waiting().filter(priority=OuterRef("priority"), **same)
+        return self.annotate(has_waiting=Exists(head))  # type: ignore[no-redef]
+
+
+PriorityClassManager = models.Manager.from_queryset(PriorityClassQuerySet)
+
+
+class QueueRows(models.Manager["TaskQueue"]):
+    """What every part of the TaskQueue repository stands on."""
+
+    @property
+    def entries(self) -> QueueEntryManager:
+        """The entries of all queues."""
+        manager: QueueEntryManager = self.model.entry_model().objects
+        return manager
+
+    def queue(self, provider: str, lane: str = Lane.DEFAULT) -> TaskQueue:
+        """Return the queue's row, made with its five classes when it is first asked for."""
+        if found := self.filter(provider=provider, lane=lane).first():
+            return found
+        with transaction.atomic():
+            queue, made = self.get_or_create(provider=provider, lane=lane)
+            if made:
+                queue.classes.bulk_create([queue.classes.model(queue=queue, priority=each) for each in Priority])
+        return queue
+
+    def forget(self, entry: QueueEntry) -> bool:
+        """Delete the entry if it still stands under this lease, and wake what waited for its serial key."""
+        fence = self.entries.held_as(entry.task_id, entry.epoch, EntryState(entry.state))
+        deleted = bool(fence.delete()[0])
+        if deleted and entry.serial_key:
+            self.entries.wake_key(ParkedReason.EARLIER_REPLY, entry.serial_key)
+        return deleted
