@@ -4,25 +4,30 @@ SHELL := /bin/bash
 PORT ?= 8000
 VENV := .venv
 PY := $(VENV)/bin/python
-PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# The first Python that is new enough; looked for only when .venv has to be made.
+PYTHON = $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+  "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(PY):
-	@[ -n "$(PYTHON)" ] || { echo "Tasuki needs Python 3.11 or newer as python3.11 or python3 on the PATH." >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); echo "Installing Python's venv module ..."; \
-	  { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; } \
-	  && $(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing; install it (Debian: apt install python3-venv)." >&2; exit 1; }; }
+	@python="$(PYTHON)"; [ -n "$$python" ] || { echo "Tasuki needs Python 3.11 or newer on the PATH (python3.11 or python3)." >&2; exit 1; }; \
+	make_venv() { rm -rf $(VENV); "$$python" -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); "$$python" -m virtualenv -q $(VENV) >/dev/null 2>&1; }; }; \
+	bring_venv() { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "Installing Python's venv module ..." \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$$(basename "$$python")-venv" >/dev/null; }; \
+	make_venv || { bring_venv && make_venv; } || { rm -rf $(VENV); \
+	  echo "Tasuki needs Python's venv module: install python3-venv (Debian) or virtualenv, then try again." >&2; exit 1; }
 
 $(VENV)/.run: requirements.txt constraints.txt | $(PY)
 	@echo "Installing what Tasuki runs on ..."
-	@$(PY) -m pip install -q --disable-pip-version-check -r requirements.txt
+	@$(PIP) -r requirements.txt
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
-	@echo "Installing what its tests need ..."
-	@$(PY) -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@echo "Installing what its checks and tests need ..."
+	@$(PIP) -r requirements-dev.txt
 	@touch $@
 
 install: $(VENV)/.run ## Make .venv with what Tasuki runs on
@@ -33,29 +38,33 @@ run: $(VENV)/.run ## Run everything in one process, without services (PORT=8000)
 services-run: $(VENV)/.dev ## Run PostgreSQL, Redis, daphne, two workers and beat on this machine (PORT=8000)
 	@exec $(PY) manage.py services_run --port $(PORT)
 
-check: $(VENV)/.dev ## Format, lint, types, import rules, migrations, system checks
-	@$(VENV)/bin/ruff format --check --quiet . || { echo "Run .venv/bin/ruff format ." >&2; exit 1; }
+check: $(VENV)/.dev ## Format, lint, types, import rules, migrations, translations, API schema, system checks
+	@$(VENV)/bin/ruff format --check --quiet . || { echo "Some files are not formatted: run $(VENV)/bin/ruff format" >&2; exit 1; }
 	@$(VENV)/bin/ruff check --quiet .
-	@$(VENV)/bin/mypy config chat ai_tasks queueing providers
+	@$(VENV)/bin/mypy .
 	@$(VENV)/bin/lint-imports --no-logo
 	@$(PY) manage.py makemigrations --check --dry-run
 	@$(PY) manage.py check --fail-level WARNING
 	@$(PY) manage.py spectacular --validate --fail-on-warn --file /dev/null
+	@command -v msgfmt >/dev/null || { echo "Translations not compared: msgfmt (gettext) is not here."; exit 0; }; \
+	for po in */locale/*/LC_MESSAGES/django.po; do msgfmt -o - "$$po" | cmp -s - "$${po%.po}.mo" \
+	  || { echo "$$po has changed since it was compiled: run make messages" >&2; exit 1; }; done
 	@echo "All checks passed."
 
-test: $(VENV)/.dev ## The whole suite: SQLite, then PostgreSQL and Redis, then a browser
+test: $(VENV)/.dev ## The whole suite: SQLite and a browser, then PostgreSQL and Redis
 	@$(PY) -m tests.services --browser -- $(PY) -m tests.run
 
 test-scale: $(VENV)/.dev ## The heavy runs
-	@$(PY) -m tests.services -- $(PY) -m pytest -q -m scale
+	@$(PY) -m tests.services -- $(PY) -m tests.run --scale
 
 bench: $(VENV)/.dev ## Measure the latency from POST to the provider's call, embedded and with services
-	@$(PY) manage.py benchmark latency
+	@$(PY) manage.py benchmark latency --json
 
 messages: $(VENV)/.dev ## Collect and compile the translations (needs gettext)
 	@for app in ai_tasks chat; do (cd $$app && ../$(PY) ../manage.py makemessages -l ja --no-location && ../$(PY) ../manage.py compilemessages -l ja) || exit 1; done
 
-clean: ## Remove what make made, data included
-	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## Remove .venv and the tools' caches; what you made in var/ stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help install run services-run check test test-scale bench messages clean

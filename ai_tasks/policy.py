@@ -1,4 +1,4 @@
-"""What becomes of a task after a failed attempt: decided here, carried out by ai_tasks.settlement."""
+"""What becomes of a task after a failed attempt: decided here, carried out by ai_tasks.outcome."""
 
 import random
 from dataclasses import dataclass

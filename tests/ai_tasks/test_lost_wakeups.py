@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import OperationalError, transaction
 
-from ai_tasks.models import AIGenerationTask
+from ai_tasks.models import AIGenerationTask, BudgetPeriod
 from queueing.models import QueueEntry
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import answer, at, at_once, claimed, entry_of, plan, text_task
@@ -72,3 +72,30 @@ def test_two_waiting_ones_of_a_series_that_are_cancelled_at_once_do_not_lock_eac
 
         assert outcomes == [None] * 4
         assert not QueueEntry.objects.exists()
+
+
+def test_admission_gives_way_to_who_settles(alice: User, bob: User, make_budget: MakeBudget) -> None:
+    """A plan that holds one month's money and waits for another's must not make a settlement the victim."""
+    make_budget("1", "user", str(alice.pk))
+    make_budget("1")
+    for owner in (alice, bob, alice):
+        text_task(owner)
+    lease = claimed()
+    is_planned, is_settled = threading.Event(), threading.Event()
+
+    def plan_across() -> None:
+        with transaction.atomic():
+            BudgetPeriod.objects.select_for_update().get(budget__scope="global")
+            is_planned.set()
+            is_settled.wait(timeout=0.2)
+            plan(now=at(1))
+
+    def settle_meanwhile() -> bool:
+        assert is_planned.wait(timeout=10)
+        return tasks.complete(lease.task.pk, lease.epoch, answer(), now=at(2))
+
+    planned, settled = at_once([plan_across, settle_meanwhile])
+
+    assert settled is True
+    assert planned is None or isinstance(planned, OperationalError)
+    assert violations() == []

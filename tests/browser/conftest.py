@@ -13,13 +13,14 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.chat import ENDED_MS, QUICK, Api, Open
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Return a browser; it ends with the module, because its loop would be in the way of asynchronous tests."""
+    assert CHROMIUM, "The browser tests need Chromium; install Debian's chromium."
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser

@@ -1,13 +1,12 @@
 """The distributed shape under faults: a worker is killed, Redis restarts; nothing is lost or paid twice."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from config.local_services import folder_for_services, free_port
+from config.local_services import free_port, throw_away_folder
 from config.programs import Simulator, printed_key
 from config.stack import Stack
 from tests.flows.client import Api, eventually
@@ -31,21 +30,21 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 @pytest.fixture(scope="module")
 def stack(provider: Simulator) -> Iterator[Stack]:
     """PostgreSQL, Redis, daphne, two workers and beat; leases are short, so that the test need not wait for long."""
-    folder = folder_for_services(Path("/tmp") / f"tasuki-stack-{free_port()}")
     settings = {
         "AI_LEASE_SECONDS": "6",
         "AI_LOST_CHARGE_GRACE_SECONDS": "1",
         "AI_WORKER_THREADS": str(TASKS // 2),
         "AI_PROVIDERS": provider.setting(),
     }
-    running = Stack(folder, port=free_port(), is_durable=False, **settings)
-    try:
-        running.start()
-        with psycopg.connect(running.postgres.url()) as connection:
-            connection.execute("UPDATE providers_providerlimit SET max_concurrency = NULL")
-        yield running
-    finally:
-        running.stop()
+    with throw_away_folder("stack") as folder:
+        running = Stack(folder, port=free_port(), is_durable=False, **settings)
+        try:
+            running.start()
+            with psycopg.connect(running.postgres.url()) as connection:
+                connection.execute("UPDATE providers_providerlimit SET max_concurrency = NULL")
+            yield running
+        finally:
+            running.stop()
 
 
 @pytest.fixture(scope="module")

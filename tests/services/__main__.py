@@ -10,26 +10,22 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
-from config import local_services
-from config.local_services import Postgres, Redis, ServiceMissing
+from config.binaries import ServiceMissing, apt_install
+from config.local_services import Postgres, Redis, die_with_parent, throw_away_folder
 
 
 def chromium() -> str:
-    """Return the path of a Chromium, brought by apt where we may; raises ServiceMissing."""
-    for _ in range(2):
-        for name in ("chromium", "chromium-browser", "google-chrome"):
-            if found := shutil.which(name):
-                return found
-        if not (local_services.is_root() and shutil.which("apt-get")):
-            break
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["apt-get", "update", "-qq"], check=False, stdout=subprocess.DEVNULL)
-        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-noto-cjk"]
-        subprocess.run(install, check=False, stdout=subprocess.DEVNULL, env=quiet)
-    raise ServiceMissing("The browser tests need Chromium; install Debian's chromium.")
+    """Return the path of a Chromium, brought by apt where we may; empty when there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    if not any(map(shutil.which, names)):
+        apt_install("chromium", "fonts-noto-cjk")
+    return next(filter(None, map(shutil.which, names)), "")
+
+
+def run(command: list[str], **addresses: str) -> int:
+    """Run the command, bound to our life, with these in its environment; return its exit code."""
+    return subprocess.call(command, env={**os.environ, **addresses}, preexec_fn=die_with_parent)
 
 
 def main() -> int:
@@ -38,24 +34,22 @@ def main() -> int:
     parser.add_argument("--browser", action="store_true")
     parser.add_argument("command", nargs="+")
     asked = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="tasuki-services-"))
-    folder.chmod(0o711)
-    postgres = Postgres(folder / "postgres", is_durable=False)
-    redis = Redis(folder / "redis")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        browser = {"CHROMIUM": chromium()} if asked.browser else {}
-        postgres.start()
-        redis.start()
-        addresses = {"TEST_DATABASE_URL": postgres.url(), "TEST_REDIS_URL": redis.url}
-        return subprocess.call(asked.command, env={**os.environ, **addresses, **browser})
-    except ServiceMissing as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
-    finally:
-        postgres.stop()
-        redis.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    # The command gets Ctrl-C too, and ends by itself.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    with throw_away_folder("services") as folder:
+        postgres, redis = Postgres(folder / "postgres", is_durable=False), Redis(folder / "redis")
+        try:
+            browser = {"CHROMIUM": chromium()} if asked.browser else {}
+            postgres.start()
+            redis.start()
+            return run(asked.command, TEST_DATABASE_URL=postgres.url(), TEST_REDIS_URL=redis.url, **browser)
+        except ServiceMissing as error:
+            print(error, file=sys.stderr)  # noqa: T201
+            return 1
+        finally:
+            postgres.stop()
+            redis.stop()
 
 
 if __name__ == "__main__":

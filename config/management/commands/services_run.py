@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from config.local_services import ServiceMissing
+from config.binaries import ServiceMissing
 from config.stack import NotReady, Stack
 
 

@@ -1,0 +1,122 @@
+"""
+Where a task and its entry go when an attempt has ended: back to the queue, to the next provider, or to their end.
+
+Every function is part of its caller's transaction, which has entry and task locked.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+
+from ai_tasks import chunks
+from ai_tasks.accounts import charges
+from ai_tasks.accounts.models import Attempt
+from ai_tasks.lease import announce
+from ai_tasks.policy import Decision, Step
+from ai_tasks.states import TaskStatus
+from ai_tasks.task_types import registry
+from queueing.models import QueueEntry, TaskQueue
+from queueing.states import ParkedReason
+
+
+def carry_out(
+    tasks: QuerySet[Any], entry: QueueEntry, task: Any, decision: Decision, what: dict[str, Any], now: datetime
+) -> None:
+    """Move task and entry as decided. Part of the caller's transaction, which has both locked."""
+    if decision.step == Step.RETRY:
+        requeue(tasks, entry, task, decision.until, now, error=what)
+    elif decision.step == Step.FALL_BACK:
+        _fall_back(tasks, entry, task, what, now)
+    elif decision.step == Step.CANCEL:
+        finish(tasks, entry, task, TaskStatus.CANCELLED, now, error=None)
+    else:
+        status = TaskStatus.TIMED_OUT if decision.step == Step.TIME_OUT else TaskStatus.FAILED
+        bury(tasks, entry, task, status, decision.reason, what, now)
+
+
+def requeue(
+    tasks: QuerySet[Any],
+    entry: QueueEntry,
+    task: Any,
+    until: datetime | None,
+    now: datetime,
+    *,
+    error: dict[str, Any] | None = None,
+) -> None:
+    """Make the pair wait again at its old place, or parked until then."""
+    row = QueueEntry.objects.filter(pk=entry.pk)
+    if until is not None and until > now:
+        row.park(reason=ParkedReason.RETRY_BACKOFF, until=until)
+    else:
+        row.wake()
+    tasks.filter(pk=task.pk).update(status=TaskStatus.PENDING, error=error, updated_at=now)
+    announce(task, TaskStatus.PENDING)
+    _wake_waiting_for(entry)
+
+
+def _fall_back(tasks: QuerySet[Any], entry: QueueEntry, task: Any, what: dict[str, Any], now: datetime) -> None:
+    """Move the pair to the queue of the route's next candidate."""
+    position = task.route_position + 1
+    provider, model = task.route[position]
+    announce(task, TaskStatus.PENDING)
+    task.provider, task.model = provider, model
+    TaskQueue.objects.move(entry, provider=provider, model=model, now=now)
+    tasks.filter(pk=task.pk).update(
+        status=TaskStatus.PENDING, provider=provider, model=model, route_position=position, error=what, updated_at=now
+    )
+    announce(task, TaskStatus.PENDING)
+    _wake_waiting_for(entry)
+
+
+def bury(
+    tasks: QuerySet[Any],
+    entry: QueueEntry,
+    task: Any,
+    status: TaskStatus,
+    reason: str,
+    what: dict[str, Any],
+    now: datetime,
+) -> None:
+    """End the task as failed or timed out, with a dead letter. Part of the caller's transaction."""
+    finish(tasks, entry, task, status, now, error=what)
+    TaskQueue.objects.move_to_dlq(
+        task.pk,
+        task_type=task.type,
+        provider=entry.provider,
+        model=entry.model,
+        lane=entry.lane,
+        owner_key=entry.owner_key,
+        reason=reason,
+        error_class=what["code"],
+        message=what["message"],
+        attempts=task.attempts.count(),
+        payload_place=f"{task._meta.db_table}:{task.pk}",
+        created_at=now,
+    )
+
+
+def finish(
+    tasks: QuerySet[Any], entry: QueueEntry, task: Any, status: TaskStatus, now: datetime, **values: Any
+) -> None:
+    """End the task in this status: entry gone, chunks folded, hook noted, told. Part of the caller's transaction."""
+    TaskQueue.objects.forget(entry)
+    cost = charges.total_usd(task.pk)
+    tasks.filter(pk=task.pk).update(status=status, finished_at=now, cost_usd=cost, updated_at=now, **values)
+    chunks.fold(task)
+    if registry.get(task.type).on_finished:
+        task.finish_hooks.create(due_at=now)
+    announce(task, status)
+    _wake_waiting_for(entry)
+
+
+def _wake_waiting_for(entry: QueueEntry) -> None:
+    """Wake what was parked for the model's slot or the money that this entry gave back."""
+    QueueEntry.objects.wake_key(ParkedReason.MODEL_LIMIT, f"{entry.provider}/{entry.model}")
+    for budget_id in _budgets_held_by(entry):
+        QueueEntry.objects.wake_key(ParkedReason.BUDGET, str(budget_id))
+
+
+def _budgets_held_by(entry: QueueEntry) -> list[int]:
+    attempts = Attempt.objects.of_lease(entry.task_id, entry.epoch)
+    return [each for each in attempts.values_list("holds__period__budget", flat=True) if each is not None]

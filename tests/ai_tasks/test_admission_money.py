@@ -1,0 +1,90 @@
+"""Admission under budgets: the bound of a cost is held before the call."""
+
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth.models import User
+
+from ai_tasks.accounts import budgets
+from ai_tasks.admission import Plan
+from ai_tasks.models import AIGenerationTask, BudgetPeriod, Hold
+from queueing.models import QueueEntry
+from tests.ai_tasks.conftest import MakeBudget
+from tests.engine import answer, at, claimed, plan, text_task
+from tests.invariants import violations
+
+pytestmark = pytest.mark.usefixtures("providers_ready")
+tasks = AIGenerationTask.objects
+
+
+def several(owner: User, count: int, **wish: object) -> list[AIGenerationTask]:
+    return [text_task(owner, **wish) for _ in range(count)]
+
+
+def admitted(found: Plan) -> int:
+    return len(found.dispatches)
+
+
+def finish(epoch: int, task: AIGenerationTask, seconds: float) -> None:
+    assert tasks.complete(task.pk, epoch, answer(), now=at(seconds))
+
+
+def test_the_bound_of_the_cost_is_held_before_the_call(alice: User, make_budget: MakeBudget) -> None:
+    make_budget("1")
+    make_budget("1", "user", str(alice.pk))
+    text_task(alice, max_output_tokens=1000)
+
+    plan()
+
+    amounts = set(Hold.objects.values_list("amount_usd", flat=True))
+    assert amounts == {Decimal("0.0004009")}
+    assert list(BudgetPeriod.objects.values_list("held_usd", flat=True)) == [Decimal("0.0004009")] * 2
+    assert violations() == []
+
+
+def test_of_fifty_tasks_a_budget_for_ten_lets_ten_pass_and_parks_forty(alice: User, make_budget: MakeBudget) -> None:
+    several(alice, 50, max_output_tokens=1000)
+    budget = make_budget(Decimal("0.0004009") * 10)
+
+    assert sum(admitted(plan(limit=100)) for _ in range(5)) == 10
+
+    parked = QueueEntry.objects.parked()
+    assert set(parked.values_list("parked_reason", "parked_key")) == {("budget", str(budget.pk))}
+    assert parked.count() == 40
+    assert BudgetPeriod.objects.get().held_usd == BudgetPeriod.objects.get().limit_usd
+    assert violations() == []
+
+
+def test_money_that_is_given_back_wakes_who_waits_for_it(alice: User, make_budget: MakeBudget) -> None:
+    several(alice, 2, max_output_tokens=1000)
+    make_budget("0.0005")
+    lease = claimed()
+    assert admitted(plan()) == 0
+
+    finish(lease.epoch, lease.task, 1)
+
+    assert admitted(plan(now=at(1))) == 1
+
+
+def test_a_raised_budget_wakes_who_waits_for_it(alice: User, make_budget: MakeBudget) -> None:
+    several(alice, 1)
+    make_budget("0.000001")
+    plan()
+    entry, period = QueueEntry.objects.get(), BudgetPeriod.objects.get()
+    assert (entry.parked_key, entry.parked_until) == (str(period.budget_id), period.ends_at)
+
+    period.budget.limit_usd = Decimal(1)
+    budgets.store(period.budget, at(5))
+
+    assert admitted(plan(now=at(5))) == 1
+
+
+def test_of_two_budgets_the_tight_one_refuses_and_the_other_holds_nothing(alice: User, make_budget: MakeBudget) -> None:
+    several(alice, 1)
+    make_budget("1")
+    tight = make_budget("0.000001", "user", str(alice.pk))
+
+    assert admitted(plan()) == 0
+
+    assert QueueEntry.objects.get().parked_key == str(tight.pk)
+    assert list(BudgetPeriod.objects.values_list("held_usd", flat=True)) == [0, 0]
