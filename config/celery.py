@@ -25,7 +25,7 @@ app.conf.beat_schedule = {
     "admit": _every(2, "ai_tasks.admit"),
     "rescue": _every(5, "ai_tasks.rescue"),
     "deadlines": _every(5, "ai_tasks.time_out"),
-    "lost-charges": _every(30, "ai_tasks.charge_lost"),
+    "lost-charges": _every(10, "ai_tasks.charge_lost"),
     "finish-hooks": _every(5, "ai_tasks.run_finish_hooks"),
     "tidy": _every(300, "ai_tasks.tidy"),
     "close-idle-sessions": _every(300, "chat.close_idle_sessions"),

@@ -43,6 +43,16 @@ def plan(provider: str = "simulator", *, threads: int = MANY_THREADS, now: datet
     return admission.plan(AIGenerationTask.objects.all(), provider, workers=workers, limit=limit, now=now)
 
 
+def several(owner: User, count: int, **wish: Any) -> list[AIGenerationTask]:
+    """Submit that many text tasks."""
+    return [text_task(owner, **wish) for _ in range(count)]
+
+
+def admitted(found: Plan) -> int:
+    """Return how many entries a plan handed over."""
+    return len(found.dispatches)
+
+
 def claim(worker: UUID = WORKER, *, provider: str = "simulator", now: datetime = NOW) -> Lease | None:
     """Claim the best task of a provider."""
     found: Lease | None = AIGenerationTask.objects.claim_next_pending_task(worker, provider=provider, now=now)

@@ -29,7 +29,7 @@ HEAVY_RUNS = [("postgresql", ["-m", "scale"])]
 def run(name: str, arguments: list[str]) -> int:
     """Run pytest on that database and return its exit code."""
     print(f"\n=== {name} ===", flush=True)  # noqa: T201
-    command = [sys.executable, "-m", "pytest", "-q", *arguments]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", *arguments]
     return subprocess.call(command, env={**os.environ, "TEST_ON": name}, preexec_fn=die_with_parent)
 
 

@@ -3,26 +3,17 @@
 import pytest
 from django.contrib.auth.models import User
 
-from ai_tasks.admission import Plan
 from ai_tasks.models import AIGenerationTask
 from providers import control
 from providers.errors import RateLimited
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import Priority
 from tests.ai_tasks.conftest import MakeBudget, SetLimits
-from tests.engine import NOW, answer, at, attempt_of, claimed, entry_of, fresh, plan, text_task
+from tests.engine import NOW, admitted, answer, at, attempt_of, claimed, entry_of, fresh, plan, several, text_task
 from tests.invariants import violations
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects
-
-
-def several(owner: User, count: int, **wish: object) -> list[AIGenerationTask]:
-    return [text_task(owner, **wish) for _ in range(count)]
-
-
-def admitted(found: Plan) -> int:
-    return len(found.dispatches)
 
 
 def finish(epoch: int, task: AIGenerationTask, seconds: float) -> None:

@@ -3,27 +3,12 @@
 import pytest
 from django.contrib.auth.models import User
 
-from ai_tasks.admission import Plan
-from ai_tasks.models import AIGenerationTask
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import Lane, Priority
 from tests.ai_tasks.conftest import SetLimits
-from tests.engine import answer, at, plan, text_task
+from tests.engine import admitted, at, plan, several
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
-tasks = AIGenerationTask.objects
-
-
-def several(owner: User, count: int, **wish: object) -> list[AIGenerationTask]:
-    return [text_task(owner, **wish) for _ in range(count)]
-
-
-def admitted(found: Plan) -> int:
-    return len(found.dispatches)
-
-
-def finish(epoch: int, task: AIGenerationTask, seconds: float) -> None:
-    assert tasks.complete(task.pk, epoch, answer(), now=at(seconds))
 
 
 def test_long_work_gets_at_most_half_of_the_slots(alice: User, set_limits: SetLimits) -> None:

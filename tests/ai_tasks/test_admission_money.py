@@ -6,23 +6,14 @@ import pytest
 from django.contrib.auth.models import User
 
 from ai_tasks.accounts import budgets
-from ai_tasks.admission import Plan
 from ai_tasks.models import AIGenerationTask, BudgetPeriod, Hold
 from queueing.models import QueueEntry
 from tests.ai_tasks.conftest import MakeBudget
-from tests.engine import answer, at, claimed, plan, text_task
+from tests.engine import admitted, answer, at, claimed, plan, several, text_task
 from tests.invariants import violations
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects
-
-
-def several(owner: User, count: int, **wish: object) -> list[AIGenerationTask]:
-    return [text_task(owner, **wish) for _ in range(count)]
-
-
-def admitted(found: Plan) -> int:
-    return len(found.dispatches)
 
 
 def finish(epoch: int, task: AIGenerationTask, seconds: float) -> None:

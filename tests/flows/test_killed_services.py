@@ -14,8 +14,8 @@ from tests.flows.client import Api, eventually
 pytestmark = pytest.mark.stack
 
 TASKS = 200
-SLOW = {"output_tokens": 60, "tokens_per_second": 4}
-"""An answer of fifteen seconds: long enough for all of them to run at once."""
+SLOW = {"output_tokens": 60, "tokens_per_second": 6}
+"""An answer of ten seconds: long enough for all of them to run at once."""
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def test_every_accepted_task_is_finished_once_and_paid_once(tmp_path: Path) -> N
     server.start()
     change(server, "UPDATE providers_providerlimit SET max_concurrency = NULL")
     api = Api(server.url, server.api_key)
-    ids = api.submit_many(TASKS, output_tokens=60, tokens_per_second=4)
+    ids = api.submit_many(TASKS, output_tokens=60, tokens_per_second=6)
     eventually(lambda: rows(server, RUNNING) == [(TASKS,)], "all run", seconds=20)
     server.kill()
 
