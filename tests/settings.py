@@ -27,3 +27,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+if "PYTEST_XDIST_WORKER" in os.environ and not EMBEDDED:  # noqa: F405
+    # Tests that run side by side share a Redis; they must not hear each other.
+    CHANNEL_LAYERS["default"]["CONFIG"]["prefix"] = f"tasuki-{os.environ['PYTEST_XDIST_WORKER']}"  # noqa: F405
+    CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"] = f"tasuki-{os.environ['PYTEST_XDIST_WORKER']}:"  # noqa: F405
