@@ -1,6 +1,7 @@
 """Tasks, money, dead letters and processes in Django admin. What the walk writes is read-only here."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
@@ -27,25 +28,38 @@ class AttemptInline(admin.TabularInline):
     """A task's tries, with their usage."""
 
     model = Attempt
-    fields = (
-        "epoch",
-        "provider",
-        "model",
-        "state",
-        "started_at",
-        "first_token_at",
-        "finished_at",
-        "input_tokens",
-        "cache_read_tokens",
-        "output_tokens",
-        "reasoning_tokens",
-        "usage_source",
-        "error_class",
-        "error_message",
-    )
+    fields = ("epoch", "candidate", "state", "started_at", "first_token", "took", "tokens", "usage_source", "error")
     readonly_fields = fields
     can_delete = False
     extra = 0
+
+    @admin.display(description=_("model"))
+    def candidate(self, attempt: Attempt) -> str:
+        """Return who was asked."""
+        return f"{attempt.provider}/{attempt.model}"
+
+    @admin.display(description=_("first token after"))
+    def first_token(self, attempt: Attempt) -> str:
+        """Return the seconds from the start to the first token."""
+        return _seconds(attempt.started_at, attempt.first_token_at)
+
+    @admin.display(description=_("took"))
+    def took(self, attempt: Attempt) -> str:
+        """Return the seconds from the start to the end."""
+        return _seconds(attempt.started_at, attempt.finished_at)
+
+    @admin.display(description=_("tokens"))
+    def tokens(self, attempt: Attempt) -> str:
+        """Return tokens in and out, every bucket of them."""
+        if attempt.input_tokens is None:
+            return "–"
+        asked = (attempt.input_tokens or 0) + (attempt.cache_read_tokens or 0) + (attempt.cache_write_tokens or 0)
+        return f"{asked:,} → {(attempt.output_tokens or 0) + (attempt.reasoning_tokens or 0):,}"
+
+    @admin.display(description=_("error"))
+    def error(self, attempt: Attempt) -> str:
+        """Return code and message."""
+        return f"{attempt.error_class}: {attempt.error_message}" if attempt.error_class else "–"
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """The walk adds them."""
@@ -130,6 +144,10 @@ class AIGenerationTaskAdmin(ReadOnlyAdmin):
     def output_text(self, task: AIGenerationTask) -> str:
         """Return the result."""
         return _pretty(task.output)
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> str:
+    return "–" if start is None or end is None else f"{(end - start).total_seconds():.2f} s"
 
 
 def _pretty(value: Any) -> str:

@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 BATCH = capacity.MAX_QUEUED
 """Entries read per class and plan."""
-PROBE_LEASE = timedelta(seconds=120)
 LOOK_AGAIN = timedelta(seconds=1)
 """How soon to look again while something waits and no window says when."""
 MODEL_SLOT_WAIT = timedelta(seconds=5)
@@ -137,7 +136,7 @@ class _Admission:
         """Return the entry with its money held, or None when a gate of its own refused it."""
         if self._parks(entry):
             return None
-        if self.room.is_probe and not routing.take_probe(self.provider, self.now + PROBE_LEASE, self.now):
+        if self.room.is_probe and not routing.take_probe(self.provider, self.now + capacity.PROBE_LEASE, self.now):
             self.room.at_most = 0
             return None
         amount, periods = bound_usd(entry, self.now), self._periods(entry)

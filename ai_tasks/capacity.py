@@ -22,6 +22,8 @@ from queueing.states import EntryState, Lane, Priority
 
 WINDOW = timedelta(seconds=61)
 """A minute, and a second for clocks and the way to the provider."""
+PROBE_LEASE = timedelta(seconds=120)
+"""How long a half-open circuit waits for its one call before another may be tried."""
 MAX_QUEUED = 32
 """Entries of a provider that may stand in Celery at once: the most that an urgent one finds ahead of it."""
 UNLIMITED = 1_000_000_000

@@ -18,9 +18,10 @@ from django.db.models.functions import Coalesce
 from ai_tasks import chunks, doorbell, events
 from ai_tasks.accounts import budgets
 from ai_tasks.accounts.models import Attempt, AttemptState
+from ai_tasks.capacity import PROBE_LEASE
 from ai_tasks.chunks import Piece
 from ai_tasks.states import ChunkKind, TaskStatus
-from providers import routing
+from providers import control, routing
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import EntryState, ParkedReason
 
@@ -115,6 +116,13 @@ def release_attempt(entry: QueueEntry, now: datetime) -> None:
     for attempt in Attempt.objects.of_lease(entry.task_id, entry.epoch).filter(state=AttemptState.ADMITTED):
         Attempt.objects.filter(pk=attempt.pk).update(state=AttemptState.RELEASED)
         budgets.settle(attempt, budgets.ZERO, now)
+        end_probe(attempt, now)
+
+
+def end_probe(attempt: Attempt, now: datetime) -> None:
+    """Let another call try the half-open circuit, if this one was to and ended without a verdict."""
+    if attempt.is_probe and now < attempt.admitted_at + PROBE_LEASE:
+        control.give_probe_back(attempt.provider)
 
 
 def renew(leases: list[tuple[UUID, int]], *, worker: UUID, lease: timedelta, now: datetime) -> set[tuple[UUID, int]]:

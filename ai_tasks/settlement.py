@@ -17,7 +17,7 @@ from ai_tasks import chunks, outcome, policy
 from ai_tasks.accounts import charges
 from ai_tasks.accounts.models import Attempt, AttemptState
 from ai_tasks.chunks import Piece
-from ai_tasks.lease import announce, release_attempt
+from ai_tasks.lease import announce, end_probe, release_attempt
 from ai_tasks.states import ACTIVE, TaskStatus
 from ai_tasks.task_types import registry
 from providers import control
@@ -150,6 +150,7 @@ def stop(
     entry, task, attempt = held
     chunks.write(task, pieces)
     _end_attempt(attempt, AttemptState.CANCELLED, usage, now)
+    end_probe(attempt, now)
     charges.charge(attempt, task, usage, reason="stopped before the provider reported its usage", now=now)
     if not is_cancelled and not task.cancel_requested_at:
         tasks.filter(pk=task_id).update(deferrals=F("deferrals") + 1)
@@ -197,6 +198,7 @@ def lose(tasks: QuerySet[Any], entry: QueueEntry, now: datetime) -> bool:
     entry, task, attempt = held
     started = Attempt.objects.filter(pk=attempt.pk, state=AttemptState.STARTED)
     started.update(state=AttemptState.LOST, finished_at=now, error_class="worker_lost")
+    end_probe(attempt, now)
     task.crashes += 1
     tasks.filter(pk=task.pk).update(crashes=F("crashes") + 1)
     what = {"code": "worker_lost", "message": "The worker that ran it went away.", "retryable": True}

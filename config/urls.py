@@ -3,9 +3,13 @@
 from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path, re_path
+from django.utils.translation import gettext_lazy as _
 
 from ai_tasks.api import fallbacks, health
 from config import login
+
+admin.site.site_header = admin.site.site_title = "Tasuki"
+admin.site.index_title = _("Operations")
 
 urlpatterns = [
     path("admin/", admin.site.urls),

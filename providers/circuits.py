@@ -44,6 +44,11 @@ def _breaker(circuit: Circuit, now: datetime) -> Gate:
     return Gate("circuit_open", until) if is_shut else Gate(probe=True)
 
 
+def give_probe_back(provider: str) -> bool:
+    """End the probe's lease without a verdict: its call was stopped or never made, and another may be tried."""
+    return bool(Circuit.objects.filter(provider=provider, state=CircuitState.HALF_OPEN).update(probe_until=None))
+
+
 def take_probe(provider: str, until: datetime, now: datetime) -> bool:
     """Lease the one half-open call until then; False: somebody else has it, or none is to be had."""
     automatic = Circuit.objects.filter(provider=provider, mode=CircuitMode.AUTO)

@@ -20,6 +20,7 @@ DEFAULT_ROUTE = "default"
 trip = circuits.trip
 close = circuits.close
 block = circuits.block
+give_probe_back = circuits.give_probe_back
 
 
 def set_circuit_mode(provider: str, mode: CircuitMode | str, now: datetime) -> None:

@@ -1,7 +1,8 @@
 """
-The whole suite: everything on SQLite, then what touches the database again on PostgreSQL and Redis.
+The whole suite: everything on SQLite, then the repositories and the engine again on PostgreSQL and Redis.
 
-`python -m tests.run [--scale] [pytest's options]` below `python -m tests.services`; with --scale only the heavy runs.
+`python -m tests.run [--scale] [pytest's options]` below `python -m tests.services`; with --scale the API, the sockets and
+the chat on PostgreSQL, and the heavy tests.
 """
 
 import os
@@ -14,16 +15,19 @@ from config.local_services import die_with_parent
 NO_TESTS = 5
 """Pytest's exit code when it selected nothing."""
 ON_SQLITE = ["-m", "not scale and not postgresql"]
+API_AND_SOCKETS = ["tests/ai_tasks/api", "tests/ai_tasks/sockets"]
+CHAT_REPOSITORY = [f"tests/chat/test_{name}.py" for name in ("session_repository", "add_message", "token_usage")]
 ON_POSTGRESQL = [
     "-m",
     "not scale and not browser and not stack",
     "tests/queueing",
     "tests/ai_tasks",
-    "tests/chat",
-    "tests/flows",
+    *(f"--ignore={folder}" for folder in API_AND_SOCKETS),
+    *CHAT_REPOSITORY,
 ]
 RUNS = [("sqlite", ON_SQLITE), ("postgresql", ON_POSTGRESQL)]
-HEAVY_RUNS = [("postgresql", ["-m", "scale"])]
+REST_ON_POSTGRESQL = ["-m", "not scale", *API_AND_SOCKETS, "tests/chat"]
+HEAVY_RUNS = [("postgresql", REST_ON_POSTGRESQL), ("postgresql", ["-m", "scale"])]
 
 
 def run(name: str, arguments: list[str]) -> int:
@@ -41,8 +45,8 @@ def main() -> int:
     if "--scale" not in options:
         return max([run(name, [*arguments, *options]) for name, arguments in RUNS])
     options.remove("--scale")
-    code = max([run(name, [*arguments, *options]) for name, arguments in HEAVY_RUNS])
-    return 0 if code == NO_TESTS else code
+    codes = [run(name, [*arguments, *options]) for name, arguments in HEAVY_RUNS]
+    return max(0 if code == NO_TESTS else code for code in codes)
 
 
 if __name__ == "__main__":

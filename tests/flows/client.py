@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 PATIENCE_SECONDS = 90.0
+STUCK_AT_FIRST: dict[str, Any] = {"fail": "stall", "fail_after_tokens": 3, "fail_times": 1, "tokens_per_second": 0}
+"""Says a little and stands still, in the first attempt only: it runs until somebody ends it."""
 
 
 class Api:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from config.programs import Standalone
-from tests.flows.client import Api, eventually
+from tests.flows.client import STUCK_AT_FIRST, Api, eventually
 
 pytestmark = pytest.mark.stack
 
@@ -36,8 +36,8 @@ def test_every_accepted_task_is_finished_once_and_paid_once(tmp_path: Path) -> N
     server.start()
     change(server, "UPDATE providers_providerlimit SET max_concurrency = NULL")
     api = Api(server.url, server.api_key)
-    ids = api.submit_many(TASKS, output_tokens=60, tokens_per_second=6)
-    eventually(lambda: rows(server, RUNNING) == [(TASKS,)], "all run", seconds=20)
+    ids = api.submit_many(TASKS, **STUCK_AT_FIRST)
+    eventually(lambda: rows(server, RUNNING) == [(TASKS,)], "all run")
     server.kill()
 
     server.start()
