@@ -67,7 +67,9 @@ def plan(
     """
     take_provider_lock(provider)
     now = now or clock.now()
-    QueueEntry.objects.due(now).of(provider).wake()
+    soonest = TaskQueue.objects.next_due(provider)
+    if soonest and soonest <= now:
+        QueueEntry.objects.due(now).of(provider).wake()
     queues = TaskQueue.objects.clocks(provider)
     room = capacity.measure(provider, workers, queues, now)
     result = Plan()

@@ -1,7 +1,7 @@
 """
 Station 7, PUBLISH: tell whoever watches that a task moved, after the commit. A hint, never the record.
 
-Groups: `task.<id>` (its moves and chunks), `user.<id>` (its moves), `rel.<digest>` (of a related entity), `operations`.
+Groups: `task.<id>` (its moves and chunks), `user.<id>` (its moves), `rel.<digest>` (of a related entity).
 Messages are `{"type": "tasuki.event", "event": {...}}` with `event["name"]` among `task.updated`, `task.chunks` and
 what other apps send to related groups.
 """
@@ -21,7 +21,6 @@ from channels.layers import InMemoryChannelLayer, get_channel_layer
 logger = logging.getLogger(__name__)
 
 MESSAGE_TYPE = "tasuki.event"
-OPERATIONS = "operations"
 MAX_PENDING = 5_000
 """Sends that may be on their way at once; beyond it hints are dropped, and readers look for themselves."""
 
@@ -110,7 +109,7 @@ def send(group: str, event: Mapping[str, Any]) -> None:
 
 def send_task_updated(*, task_id: UUID, owner_id: int, related_type: str, related_id: str, status: str) -> None:
     """Tell that a task moved."""
-    groups = [group_for_task(task_id), group_for_user(owner_id), OPERATIONS]
+    groups = [group_for_task(task_id), group_for_user(owner_id)]
     if related_type:
         groups.append(group_for_related(owner_id, related_type, related_id))
     _publisher.send(groups, {"name": "task.updated", "task_id": str(task_id), "status": status})

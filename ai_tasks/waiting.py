@@ -18,7 +18,7 @@ from queueing.states import EntryState
 
 POSITION_BOUND = 1_000
 """Positions are exact up to here."""
-FRESH_SECONDS = 0.5
+FRESH_SECONDS = 1.0
 RATE_PERIOD = timedelta(minutes=5)
 STARTING, IN_TURN = "starting", "in_turn"
 """Handed to a worker that is about to begin; and: others come first, or the dispatcher is about to look."""
@@ -62,7 +62,7 @@ def explain(tasks: Iterable[AIGenerationTask], now: datetime) -> dict[UUID, Wait
     """
     Return why each of these tasks waits; tasks that do not wait are left out.
 
-    A queue is measured at most twice a second by each process, for however many tasks.
+    A queue is measured at most once a second by each process, for however many tasks.
     """
     pending = [task.pk for task in tasks if task.status == TaskStatus.PENDING]
     found: dict[UUID, Waiting] = {}

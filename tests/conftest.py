@@ -1,14 +1,23 @@
 """What every test may ask for."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 
 from ai_tasks import clock, waiting
 from config.programs import Standalone
 from providers import control, gateway
+
+
+def pytest_configure() -> None:
+    """Refuse to run on another database than the one that was asked for."""
+    wanted = os.environ.get("TEST_ON", "sqlite")
+    if connection.vendor != wanted:
+        pytest.exit(f"The tests should run on {wanted}, but the settings name {connection.vendor}.", returncode=4)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """
 The whole suite: everything on SQLite, then the repositories and the engine again on PostgreSQL and Redis.
 
-`python -m tests.run [--scale] [pytest's options]` below `python -m tests.services`; with --scale the API, the sockets and
-the chat on PostgreSQL, and the heavy tests.
+`python -m tests.run [--scale] [pytest's options]` below `python -m tests.services`; with --scale the API, the sockets
+and the chat on PostgreSQL, and the heavy tests.
 """
 
 import os
