@@ -61,7 +61,7 @@ def test_a_failed_reply_keeps_what_came_and_tells_why(session: ChatSession) -> N
     assert reply.error is not None
     assert reply.error["code"] == "content_refused"
     assert reply.content
-    assert simulate["text"].startswith(reply.content)
+    assert str(simulate["text"]).startswith(reply.content)
 
 
 def test_the_first_message_names_a_session_without_a_title(session: ChatSession) -> None:
