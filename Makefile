@@ -7,6 +7,8 @@ PY := $(VENV)/bin/python
 # The first Python that is new enough; looked for only when .venv has to be made.
 PYTHON = $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
   "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+# A .venv whose Python has gone away is made anew, with everything in it.
+$(shell [ -x $(PY) ] || rm -f $(VENV)/.run $(VENV)/.dev)
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore
 
 help: ## Show what there is

@@ -41,6 +41,7 @@ def stack(provider: Simulator) -> Iterator[Stack]:
         running = Stack(folder, port=free_port(), is_durable=False, **settings)
         try:
             running.start()
+            eventually(lambda: ask(running, "SELECT count(*) FROM ai_tasks_workerprocess") == 2, "both workers joined")
             with psycopg.connect(running.postgres.url()) as connection:
                 connection.execute("UPDATE providers_providerlimit SET max_concurrency = NULL")
             yield running

@@ -29,25 +29,30 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: told.set())
         stack = Stack(Path(settings.VAR_DIR) / "services", port=port, workers=workers, echo=self._echo)
-        self.stdout.write(f"Starting PostgreSQL, Redis, daphne, {workers} workers and beat in {stack.folder} ...")
+        self._say(f"Starting PostgreSQL, Redis, daphne, {workers} workers and beat in {stack.folder} ...")
         try:
             stack.start()
-            self.stdout.write(stack.manage("welcome", "--url", stack.url))
+            self._say(stack.manage("welcome", "--url", stack.url))
             self._watch(stack, told)
         except (ServiceMissing, NotReady) as error:
             raise CommandError(str(error)) from error
         finally:
-            self.stdout.write("\nStopping ...")
+            self._say("\nStopping ...")
             stack.stop()
-        self.stdout.write("Stopped.")
+        self._say("Stopped.")
 
     def _watch(self, stack: Stack, told: threading.Event) -> None:
         """Start again what ends by itself, until told to stop."""
         while not told.wait(1.0):
             for name, process in list(stack.processes.items()):
                 if process.poll() is not None:
-                    self.stdout.write(f"{name} ended with code {process.returncode}; starting it again.")
+                    self._say(f"{name} ended with code {process.returncode}; starting it again.")
                     stack.spawn(name)
 
     def _echo(self, name: str, line: str) -> None:
-        self.stdout.write(f"{name:9} | {line}")
+        self._say(f"{name:9} | {line}")
+
+    def _say(self, line: str) -> None:
+        """Print a line at once, also into a file or a pipe."""
+        self.stdout.write(line)
+        self.stdout.flush()
