@@ -1,7 +1,6 @@
 """`manage.py simulator`, as a process of its own."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -13,13 +12,15 @@ from typing import Any
 
 import pytest
 
+from config.stack import inherited
+
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def process(tmp_path: Path, ledger_path: Path) -> Iterator["subprocess.Popen[str]"]:
     command = [sys.executable, "-W", "error", "manage.py", "simulator", "--port", "0", "--ledger", str(ledger_path)]
-    environment = {**os.environ, "TASUKI_VAR": str(tmp_path)}
+    environment = {**inherited(), "TASUKI_VAR": str(tmp_path)}
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -64,7 +65,7 @@ def test_it_serves_keeps_its_books_and_ends_cleanly(
 def test_it_says_so_when_the_port_is_taken(process: "subprocess.Popen[str]", tmp_path: Path) -> None:
     port = url_of(process).split(":")[2].split("/")[0]
     command = [sys.executable, "manage.py", "simulator", "--port", port]
-    environment = {**os.environ, "TASUKI_VAR": str(tmp_path)}
+    environment = {**inherited(), "TASUKI_VAR": str(tmp_path)}
 
     second = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=20, check=False)
 
