@@ -117,6 +117,8 @@ class ChatSocket(JsonSocket):
 
     async def _make(self, frame: Frame, wish: Any, *arguments: Any, **options: Any) -> None:
         """Grant a wish that makes messages, and tell of them; an error names the `client_id` that it is about."""
+        # Before the wish: what it makes may be told by the session's own group before it returns.
+        known = self._newest
         try:
             made = await in_thread(wish, *arguments, **options)
         except TaskError as error:
@@ -124,7 +126,6 @@ class ChatSocket(JsonSocket):
             await self.say("error", code=error.code, detail=error.detail, **about)
             return
         messages: list[ChatMessage] = [*made] if isinstance(made, tuple) else [made]
-        known = self._newest
         await self._tell_new()
         for message in messages:
             if message.number <= known:

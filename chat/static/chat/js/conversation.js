@@ -19,9 +19,10 @@ export class Conversation {
     this.on = on;
     this.tree = new Tree();
     this.outbox = new Map();
+    this.wishes = new Map();
     this.transcript = new Transcript(this.tree, {
       edit: (message, content) => this.edit(message, content),
-      regenerate: (message) => this.send({ type: "reply.regenerate", message_id: message.id }),
+      regenerate: (message) => this.wish({ type: "reply.regenerate", message_id: message.id }),
       changed: () => on.changed(),
     });
     byId("older").addEventListener("click", () => this.loadOlder());
@@ -41,7 +42,8 @@ export class Conversation {
 
   connected() {
     byId("banner").hidden = true;
-    for (const frame of this.outbox.values()) this.socket.send(frame);
+    for (const frame of [...this.outbox.values(), ...this.wishes.values()]) this.socket.send(frame);
+    this.wishes.clear();
     for (const message of this.tree.messages.values()) {
       if (message.state === "pending" && message.seq) this.resume(message);
     }
@@ -58,9 +60,13 @@ export class Conversation {
     banner.hidden = false;
   }
 
-  /** Send a frame now; without a connection nothing happens, and the banner says why. */
   send(frame) {
     return this.socket?.send(frame) ?? false;
+  }
+
+  /** Send a frame now, or once, however often it was clicked, as soon as there is a connection. */
+  wish(frame) {
+    if (!this.send(frame)) this.wishes.set(`${frame.type} ${frame.message_id}`, frame);
   }
 
   /** Send a message, as often as it takes: the server knows it by its client_id. */
@@ -95,7 +101,7 @@ export class Conversation {
 
   stop() {
     const reply = this.tree.pending();
-    if (reply) this.send({ type: "reply.stop", message_id: reply.id });
+    if (reply) this.wish({ type: "reply.stop", message_id: reply.id });
   }
 
   receive(frame) {
