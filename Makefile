@@ -10,6 +10,8 @@ PYTHON = $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; d
 # A .venv whose Python has gone away is made anew, with everything in it.
 $(shell [ -x $(PY) ] || rm -f $(VENV)/.run $(VENV)/.dev)
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore
+# Without the settings: importing them inside config/ would take config/providers.py for the app.
+DJANGO_ADMIN := $(VENV)/bin/django-admin
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -63,7 +65,7 @@ bench: $(VENV)/.dev ## Measure the latency from POST to the provider's call, emb
 	@$(PY) manage.py benchmark latency --json
 
 messages: $(VENV)/.dev ## Collect and compile the translations (needs gettext)
-	@for app in ai_tasks chat; do (cd $$app && ../$(PY) ../manage.py makemessages -l ja --no-location && ../$(PY) ../manage.py compilemessages -l ja) || exit 1; done
+	@for app in providers queueing ai_tasks chat config; do (mkdir -p $$app/locale && cd $$app && ../$(DJANGO_ADMIN) makemessages -l ja --no-location && ../$(DJANGO_ADMIN) compilemessages -l ja) || exit 1; done
 
 clean: ## Remove .venv and the tools' caches; what you made in var/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

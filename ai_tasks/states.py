@@ -2,12 +2,13 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class TaskStatus(models.TextChoices):
     """Where a task is."""
 
-    PENDING = "pending", _("pending")
+    PENDING = "pending", pgettext_lazy("task", "pending")
     """Waiting for its turn, or handed to a worker that has not begun."""
     PROCESSING = "processing", _("processing")
     """A provider is being called."""

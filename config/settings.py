@@ -89,7 +89,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("ja", "日本語")]
-LOCALE_PATHS = [BASE_DIR / app / "locale" for app in ("providers", "queueing", "ai_tasks", "chat")]
+LOCALE_PATHS = [BASE_DIR / app / "locale" for app in ("providers", "queueing", "ai_tasks", "chat", "config")]
 TIME_ZONE = "UTC"
 USE_I18N = USE_TZ = True
 

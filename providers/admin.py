@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from providers.models import Circuit, CircuitTransition, Price, Provider, ProviderLimit, Route, RouteCandidate
 
@@ -40,12 +41,12 @@ class ProviderAdmin(admin.ModelAdmin):
     inlines = (LimitInline,)
     list_select_related = ("circuit",)
 
-    @admin.display(description="circuit")
+    @admin.display(description=_("circuit"))
     def circuit_state(self, provider: Provider) -> str:
         """Return the state of the provider's breaker."""
         return provider.circuit.get_state_display()
 
-    @admin.display(description="blocked until")
+    @admin.display(description=_("blocked until"))
     def blocked_until(self, provider: Provider) -> Any:
         """Return the provider's own Retry-After."""
         return provider.circuit.blocked_until
@@ -99,7 +100,7 @@ class RouteAdmin(admin.ModelAdmin):
     list_display = ("alias", "places")
     inlines = (CandidateInline,)
 
-    @admin.display(description="candidates")
+    @admin.display(description=_("candidates"))
     def places(self, route: Route) -> str:
         """Return the candidates in order."""
         return " → ".join(str(place) for place in route.candidates.all())

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from providers.managers import PriceManager, ProviderManager, RouteManager
 
@@ -47,11 +48,11 @@ class ProviderLimit(models.Model):
 class CircuitState(models.TextChoices):
     """A provider's breaker."""
 
-    CLOSED = "closed", _("closed")
+    CLOSED = "closed", pgettext_lazy("circuit", "closed")
     """Calls go through."""
-    OPEN = "open", _("open")
+    OPEN = "open", pgettext_lazy("circuit", "open")
     """No calls until `open_until`."""
-    HALF_OPEN = "half_open", _("half-open")
+    HALF_OPEN = "half_open", pgettext_lazy("circuit", "half-open")
     """One probe at a time, leased until `probe_until`."""
 
 
