@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from providers import pricing
 from providers.models import Circuit, CircuitTransition, Price, Provider, ProviderLimit, Route, RouteCandidate
 
 
@@ -79,11 +80,41 @@ class CircuitTransitionAdmin(StateAdmin):
 
 @admin.register(Price)
 class PriceAdmin(admin.ModelAdmin):
-    """Prices, in USD per million tokens."""
+    """Prices, in USD per million tokens. Imported ones are to be seen; an operator's own go before them."""
 
-    list_display = ("provider", "model", "effective_from", "input_usd", "cache_read_usd", "output_usd", "source")
-    list_filter = ("provider",)
+    list_display = (
+        "provider",
+        "model",
+        "variant",
+        "above_input_tokens",
+        "input_usd",
+        "cache_read_usd",
+        "output_usd",
+        "effective_from",
+        "effective_until",
+        "origin",
+        "source",
+    )
+    list_filter = ("origin", "provider", "variant")
     search_fields = ("model",)
+    list_select_related = ("provider",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        """Imported prices are changed by `sync_prices`."""
+        return super().has_change_permission(request, obj) and not _is_imported(obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        """Imported prices stay: what was charged by them can be explained."""
+        return super().has_delete_permission(request, obj) and not _is_imported(obj)
+
+    def save_model(self, request: HttpRequest, obj: Price, form: Any, change: bool) -> None:
+        """Save the price; this process uses it at once, the others within seconds."""
+        super().save_model(request, obj, form, change)
+        pricing.forget()
+
+
+def _is_imported(price: Price | None) -> bool:
+    return price is not None and price.origin == Price.Origin.IMPORTED
 
 
 class CandidateInline(admin.TabularInline):

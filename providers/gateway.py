@@ -12,7 +12,7 @@ from providers import loop, pricing, registry, tokens
 from providers.adapters.base import Adapter
 from providers.errors import FirstTokenTimeout, IdleTimeout, ProviderError, ProviderTimeout, TotalTimeout
 from providers.folding import Fold
-from providers.types import Candidate, Completion, CompletionRequest, Delta, Message, Usage
+from providers.types import Candidate, Completion, CompletionRequest, Delta, Message, Unpriced, Usage
 
 OnDelta = Callable[[Delta], None]
 
@@ -85,3 +85,13 @@ def count_usage(messages: Iterable[Message], output: str) -> Usage:
 def cost_usd(candidate: Candidate, usage: Usage, at: datetime) -> Decimal | None:
     """Return what the usage costs at that moment's price, unrounded; None: unpriced."""
     return pricing.cost_usd(candidate, usage, at)
+
+
+def bound_usd(candidate: Candidate, input_tokens: int, output_tokens: int, at: datetime) -> Decimal | None:
+    """Return the most that a call with at most so many tokens can cost, unrounded; None: unpriced."""
+    return pricing.bound_usd(candidate, input_tokens, output_tokens, at)
+
+
+def unpriced(candidate: Candidate, at: datetime) -> Unpriced | None:
+    """Return the provider's policy for a model that is on no price list at that moment; None: it is on one."""
+    return pricing.unpriced(candidate, at)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import models
+from django.db.models import Case, Q, When
 
 if TYPE_CHECKING:
     from providers.models import Price, Provider, Route
@@ -21,20 +21,24 @@ class ProviderManager(models.Manager["Provider"]):
 
 
 class PriceManager(models.Manager["Price"]):
-    """Prices by provider, model and moment."""
+    """Price lists by provider."""
 
-    def of(self, provider: str, model: str) -> models.QuerySet[Price]:
-        """Return all prices of a model, the newest first."""
-        return self.filter(provider=provider, model=model).order_by("-effective_from")
+    def of(self, provider: str) -> models.QuerySet[Price]:
+        """
+        Return all prices of a provider, list by list: the operators' first, exact names before patterns.
 
-    def in_force(self, provider: str, model: str, at: datetime) -> Price | None:
-        """Return the price that holds at that moment, or None."""
-        return self.of(provider, model).filter(effective_from__lte=at).first()
+        Within a list by variant, the newest span first, the lowest tier first.
+        """
+        is_pattern = Case(When(match__isnull=True, then=0), default=1)
+        by_operator = Case(When(origin="operator", then=0), default=1)
+        order = (by_operator, "rank", is_pattern, "model", "variant", "-effective_from", "above_input_tokens")
+        return self.filter(provider=provider).order_by(*order)
 
-    def priced_models(self, providers: Collection[str]) -> list[tuple[str, str]]:
-        """Return (provider, model) of every model of these providers that has a price, in order."""
-        pairs = self.filter(provider__in=providers).order_by("provider", "model").values_list("provider", "model")
-        return list(pairs.distinct())
+    def offered_models(self, providers: Collection[str], names: Collection[str]) -> list[tuple[str, str]]:
+        """Return (provider, model) of what operators have priced by name, and of these names if priced, in order."""
+        offered = Q(origin="operator", match__isnull=True) | Q(model__in=names)
+        rows = self.filter(offered, provider__in=providers).order_by("provider", "model")
+        return list(rows.values_list("provider", "model").distinct())
 
 
 class RouteManager(models.Manager["Route"]):

@@ -1,56 +1,34 @@
-"""What calls cost: our own price rows by effective date, exact Decimals."""
+"""What calls cost: our own price rows by effective date, exact Decimals. Nothing here asks anybody outside."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
-from time import monotonic
 
-from providers.models import Price
-from providers.types import Candidate, Quote, Usage
+from providers import price_book
+from providers.price_book import ALWAYS, Tariff, forget
+from providers.types import Candidate, Unpriced, Usage
 
-MILLION = Decimal(1_000_000)
-CACHE_SECONDS = 60
-ALWAYS = datetime(2020, 1, 1, tzinfo=UTC)
-"""Effective date of prices that never were otherwise."""
-
-Listed = list[tuple[datetime, Quote]]
-
-_cache: dict[Candidate, tuple[float, Listed]] = {}
+__all__ = ["ALWAYS", "bound_usd", "cost_usd", "forget", "tariff", "unpriced"]
 
 
-def quote(candidate: Candidate, at: datetime) -> Quote | None:
-    """Return the price in force at that moment, or None: unpriced. A new row is seen within a minute."""
-    return next((price for since, price in _listed(candidate) if since <= at), None)
+def tariff(candidate: Candidate, at: datetime) -> Tariff | None:
+    """Return what the model costs at that moment, by list or, where the provider's policy says so, by assumption."""
+    book = price_book.book(candidate.provider)
+    return book.tariff(candidate.model, at) or book.assumed
+
+
+def unpriced(candidate: Candidate, at: datetime) -> Unpriced | None:
+    """Return the provider's policy for a model that is on no list at that moment; None: it is listed."""
+    book = price_book.book(candidate.provider)
+    return None if book.tariff(candidate.model, at) else book.unpriced
 
 
 def cost_usd(candidate: Candidate, usage: Usage, at: datetime) -> Decimal | None:
     """Return what the usage costs at that moment's price, unrounded; None: unpriced."""
-    price = quote(candidate, at)
-    if price is None:
-        return None
-    return (
-        usage.input_tokens * price.input_usd
-        + usage.cache_read_tokens * price.cache_read_usd
-        + usage.cache_write_tokens * price.cache_write_usd
-        + usage.output_tokens * price.output_usd
-        + usage.reasoning_tokens * price.reasoning_usd
-    ) / MILLION
+    found = tariff(candidate, at)
+    return None if found is None else found.cost_usd(usage)
 
 
-def forget() -> None:
-    """Read prices anew at the next use; for whoever has changed them."""
-    _cache.clear()
-
-
-def _listed(candidate: Candidate) -> Listed:
-    """Return (since, price), the newest first. That there is none is not remembered: any model may be named."""
-    read_at, listed = _cache.get(candidate, (0.0, []))
-    if listed and monotonic() - read_at < CACHE_SECONDS:
-        return listed
-    rows = Price.objects.of(candidate.provider, candidate.model)
-    if listed := [(row.effective_from, _quote(row)) for row in rows]:
-        _cache[candidate] = (monotonic(), listed)
-    return listed
-
-
-def _quote(row: Price) -> Quote:
-    return Quote(row.input_usd, row.cache_read_usd, row.cache_write_usd, row.output_usd, row.reasoning_usd)
+def bound_usd(candidate: Candidate, input_tokens: int, output_tokens: int, at: datetime) -> Decimal | None:
+    """Return the most that a call with at most so many tokens can cost, unrounded; None: unpriced."""
+    found = tariff(candidate, at)
+    return None if found is None else found.bound_usd(input_tokens, output_tokens)

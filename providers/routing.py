@@ -61,12 +61,17 @@ def take_probe(provider: str, until: datetime, now: datetime) -> bool:
 
 
 def models() -> list[ModelChoice]:
-    """Return what a model picker offers: the routes that lead somewhere, then every priced `provider/model`."""
+    """
+    Return what a model picker offers: the routes that lead somewhere, then `provider/model`s.
+
+    These are the models with a price that routes name or operators have priced; imported lists have thousands.
+    """
     configured = slugs()
-    choices = []
+    choices, names = [], set()
     for route in Route.objects.with_candidates():
         places = [place for place in route.candidates.all() if place.provider_id in configured]
+        names |= {place.model for place in places}
         if places:
             choices.append(ModelChoice(route.alias, f"{route.alias} → {places[0]}"))
-    pairs = Price.objects.priced_models(configured)
+    pairs = Price.objects.offered_models(configured, names)
     return choices + [ModelChoice(f"{provider}/{name}", f"{provider}/{name}") for provider, name in pairs]

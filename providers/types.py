@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -83,6 +82,10 @@ class CompletionRequest:
     total_timeout_seconds: float = 600.0
     options: Mapping[str, Any] = field(default_factory=dict)
     """Extra settings that only some adapters read (the simulator's script)."""
+
+
+BUCKETS = ("input", "cache_read", "cache_write", "output", "reasoning")
+"""The disjoint kinds of tokens: Usage has `<bucket>_tokens` of each, and a price `<bucket>_usd`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +169,17 @@ class Limits:
     tokens_per_minute: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """Prices in USD per million tokens, by bucket."""
+class Unpriced(StrEnum):
+    """What becomes of a call whose price is not known."""
 
-    input_usd: Decimal
-    cache_read_usd: Decimal
-    cache_write_usd: Decimal
-    output_usd: Decimal
-    reasoning_usd: Decimal
+    WITHOUT_BUDGET = "without_budget"
+    """It is made, and marked as unpriced, where no budget bounds it; else it is refused."""
+    ALLOW = "allow"
+    """It is made, marked as unpriced, past every budget."""
+    REFUSE = "refuse"
+    """It is not made."""
+    ASSUME = "assume"
+    """It is held and charged at the provider's assumed price, and marked so."""
 
 
 @dataclass(frozen=True, slots=True)

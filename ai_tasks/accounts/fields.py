@@ -1,6 +1,6 @@
 """Money in the database."""
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from django.db import models
@@ -11,8 +11,8 @@ QUANTUM = 1 / SCALE
 
 
 def to_quantum(amount: Decimal) -> Decimal:
-    """Return the amount rounded half up to the smallest unit that is stored, 1e-10 USD."""
-    return amount.quantize(QUANTUM, rounding=ROUND_HALF_UP)
+    """Return the amount rounded up to the smallest unit that is stored, 1e-10 USD: never below the provider's bill."""
+    return amount.quantize(QUANTUM, rounding=ROUND_CEILING)
 
 
 class UsdField(models.BigIntegerField):

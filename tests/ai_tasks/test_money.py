@@ -54,8 +54,8 @@ def test_arithmetic_in_the_database_is_exact(make_budget: MakeBudget) -> None:
     assert BudgetPeriod.objects.filter(spent_usd=Decimal("0.3")).exists()
 
 
-@pytest.mark.parametrize(("amount", "stored"), [("0.00000000005", "0.0000000001"), ("0.00000000004", "0")])
-def test_the_smallest_unit_is_rounded_half_up(amount: str, stored: str) -> None:
+@pytest.mark.parametrize(("amount", "stored"), [("0.00000000001", "0.0000000001"), ("-0.00000000009", "0")])
+def test_what_is_smaller_than_the_smallest_unit_is_rounded_up(amount: str, stored: str) -> None:
     assert to_quantum(Decimal(amount)) == Decimal(stored)
 
 
