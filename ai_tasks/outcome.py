@@ -97,10 +97,21 @@ def bury(
 
 
 def finish(
-    tasks: QuerySet[Any], entry: QueueEntry, task: Any, status: TaskStatus, now: datetime, **values: Any
+    tasks: QuerySet[Any],
+    entry: QueueEntry,
+    task: Any,
+    status: TaskStatus,
+    now: datetime,
+    *,
+    used_tokens: int = 0,
+    **values: Any,
 ) -> None:
-    """End the task in this status: entry gone, chunks folded, hook noted, told. Part of the caller's transaction."""
-    TaskQueue.objects.forget(entry)
+    """
+    End the task in this status: entry gone, chunks folded, hook noted, told. Part of the caller's transaction.
+
+    `used_tokens`: what the last attempt used, where the user's share does not know it yet.
+    """
+    TaskQueue.objects.forget(entry, used_tokens=used_tokens)
     cost = charges.total_usd(task.pk)
     tasks.filter(pk=task.pk).update(status=status, finished_at=now, cost_usd=cost, updated_at=now, **values)
     chunks.fold(task)

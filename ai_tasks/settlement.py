@@ -71,8 +71,8 @@ def complete(
     _end_attempt(attempt, AttemptState.SUCCEEDED, completion.usage, now, first_token_at=first_token_at)
     Attempt.objects.filter(pk=attempt.pk).update(provider_request_id=storable(completion.provider_request_id)[:200])
     charges.charge(attempt, task, completion.usage, now=now)
-    public = charges.public_usage(completion.usage)
-    outcome.finish(tasks, entry, task, TaskStatus.COMPLETED, now, output=output, usage=public, error=None)
+    values = {"output": output, "usage": charges.public_usage(completion.usage), "error": None}
+    outcome.finish(tasks, entry, task, TaskStatus.COMPLETED, now, used_tokens=completion.usage.total, **values)
     if attempt.is_probe:
         control.close(entry.provider, cause="probe_answered", now=now)
     return True
@@ -103,6 +103,7 @@ def fail(
     chunks.write(task, pieces)
     _end_attempt(attempt, AttemptState.FAILED, usage, now, first_token_at=first_token_at, error=error)
     charges.charge(attempt, task, usage, now=now)
+    TaskQueue.objects.correct_share(entry, usage.total)
     counter = "tries" if error.used_up else "infrastructure_tries"
     setattr(task, counter, getattr(task, counter) + 1)
     tasks.filter(pk=task_id).update(**{counter: F(counter) + 1})
@@ -152,6 +153,7 @@ def stop(
     _end_attempt(attempt, AttemptState.CANCELLED, usage, now)
     end_probe(attempt, now)
     charges.charge(attempt, task, usage, reason="stopped before the provider reported its usage", now=now)
+    TaskQueue.objects.correct_share(entry, usage.total)
     if not is_cancelled and not task.cancel_requested_at:
         tasks.filter(pk=task_id).update(deferrals=F("deferrals") + 1)
         outcome.requeue(tasks, entry, task, None, now)

@@ -1,5 +1,6 @@
 """Station 1, SUBMIT: what a person may wish of a task: submit, cancel, retry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
@@ -74,6 +75,29 @@ def submit(
     return task
 
 
+@transaction.atomic
+def submit_all(
+    owner: User, requests: Sequence[TaskRequest], *, is_public: bool = False, now: datetime | None = None
+) -> list[AIGenerationTask]:
+    """
+    Submit several tasks, all or none, and return them in the order of their requests; raises what `submit` raises.
+
+    Within, they go by queue and class: two who submit the same in opposite order wait for, and never on, each other.
+    """
+    now = now or clock.now()
+    places = {request.model: _route(request.model)[0].provider for request in requests}
+
+    def place(index: int) -> tuple[str, str, int]:
+        request, task_type = requests[index], registry.get(requests[index].type)
+        return places[request.model], task_type.lane, _priority(request, task_type)
+
+    tasks = {
+        index: submit(owner, requests[index], is_public=is_public, now=now)
+        for index in sorted(range(len(requests)), key=place)
+    }
+    return [tasks[index] for index in range(len(requests))]
+
+
 def _route(model: str) -> list[Candidate]:
     try:
         return routing.resolve(model)
@@ -92,7 +116,7 @@ def _draft(
         id=uuid7(),
         owner=owner,
         type=task_type.name,
-        priority=task_type.priority if request.priority is None else request.priority,
+        priority=_priority(request, task_type),
         lane=task_type.lane,
         requested_model=request.model,
         route=[[each.provider, each.model] for each in route],
@@ -109,6 +133,10 @@ def _draft(
         deadline_at=begins + deadline,
         created_at=now,
     )
+
+
+def _priority(request: TaskRequest, task_type: TaskType) -> Priority:
+    return task_type.priority if request.priority is None else request.priority
 
 
 def _estimate(task: AIGenerationTask, task_type: TaskType, now: datetime) -> Estimate:

@@ -8,6 +8,7 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 
 from ai_tasks import clock, dispatch, execution, finish_hooks, sweeps, worker
+from queueing.models import TaskQueue
 
 
 @worker_ready.connect
@@ -67,6 +68,12 @@ def charge_lost(**_: Any) -> None:
 def run_finish_hooks(**_: Any) -> None:
     """Run the hooks of finished tasks that nobody ran."""
     finish_hooks.run_due(clock.now())
+
+
+@shared_task(name="ai_tasks.note_flow", ignore_result=True)
+def note_flow(**_: Any) -> None:
+    """Measure how fast the queues move."""
+    TaskQueue.objects.note_flow(clock.now())
 
 
 @shared_task(name="ai_tasks.tidy")

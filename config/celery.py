@@ -27,6 +27,7 @@ app.conf.beat_schedule = {
     "deadlines": _every(5, "ai_tasks.time_out"),
     "lost-charges": _every(10, "ai_tasks.charge_lost"),
     "finish-hooks": _every(5, "ai_tasks.run_finish_hooks"),
+    "flow": _every(60, "ai_tasks.note_flow"),
     "tidy": _every(300, "ai_tasks.tidy"),
     "close-idle-sessions": _every(300, "chat.close_idle_sessions"),
 }

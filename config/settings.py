@@ -186,6 +186,8 @@ AI_WORKER_THREADS = env.integer("AI_WORKER_THREADS", 64, least=1)
 """Tasks that one worker process runs at once."""
 AI_CONTROL_THREADS = 2
 """Threads beside them that only sweeps use, so that rescue never waits behind the work to be rescued."""
+AI_QUEUE_TOTAL_MARK = env.integer("AI_QUEUE_TOTAL_MARK", 1_000_000, least=1)
+"""Entries of all queues together from which on new ones are refused; the marks of each queue are in its row."""
 AI_DISPATCHER = env.boolean("AI_DISPATCHER", default=True)
 """May this process hand work to Celery?"""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
 from django.db import models, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from queueing.states import LIVE_AT_PROVIDER, EntryState, Lane, ParkedReason, Priority
 
@@ -150,10 +150,33 @@ class QueueRows(models.Manager["TaskQueue"]):
                 queue.classes.bulk_create([queue.classes.model(queue=queue, priority=each) for each in Priority])
         return queue
 
-    def forget(self, entry: QueueEntry) -> bool:
-        """Delete the entry if it still stands under this lease, and wake what waited for its serial key."""
+    def forget(self, entry: QueueEntry, *, used_tokens: int = 0) -> bool:
+        """
+        Delete the entry if it still stands under this lease, and wake what waited for its serial key.
+
+        Its user is charged for what its last attempt used instead of the estimate.
+        """
         fence = self.entries.held_as(entry.task_id, entry.epoch, EntryState(entry.state))
         deleted = bool(fence.delete()[0])
+        if deleted:
+            self.correct_share(entry, used_tokens - entry.estimate_tokens)
         if deleted and entry.serial_key:
             self.entries.wake_key(ParkedReason.EARLIER_REPLY, entry.serial_key)
         return deleted
+
+    def correct_share(self, entry: QueueEntry, tokens: int) -> None:
+        """
+        Charge the entry's user with so many tokens more, less than zero: fewer, at their next tag.
+
+        A share that a submission has locked is passed over: a settlement must not wait for one of a thousand tasks.
+        """
+        shares = self.model.share_model().objects
+        mine = shares.filter(
+            queue__provider=entry.provider,
+            queue__lane=entry.lane,
+            priority=entry.priority,
+            owner_key=entry.owner_key,
+        )
+        if tokens:
+            free = mine.select_for_update(skip_locked=True, of=("self",)).values("pk")
+            shares.filter(pk__in=free).update(correction=F("correction") + float(tokens))

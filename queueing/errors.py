@@ -2,13 +2,15 @@
 
 
 class QueueFull(Exception):
-    """The queue holds as many entries as its hard mark allows."""
+    """A mark is reached: of the queue, of one user in it, or of all queues together."""
 
-    def __init__(self, *, depth: int, mark: int, retry_after_seconds: int) -> None:
-        super().__init__(f"The queue holds {depth} entries, its limit is {mark}.")
+    def __init__(self, *, depth: int, mark: int, retry_after_seconds: int, scope: str = "queue") -> None:
+        whose = {"queue": "The queue holds", "user": "You have", "total": "All queues together hold"}[scope]
+        super().__init__(f"{whose} {depth} entries, the limit is {mark}. Try again in {retry_after_seconds} seconds.")
         self.depth = depth
         self.mark = mark
         self.retry_after_seconds = retry_after_seconds
+        self.scope = scope
 
 
 class AlreadyQueued(Exception):

@@ -3,12 +3,14 @@ Which waiting entry is next: fair among users inside a priority class, aging bet
 
 Inside a class: start-time fair queueing (Goyal, Vin, Cheng 1996). An entry's tag is
 `max(V, its user's last tag) + tokens / weight`, where V is the tag admitted last; the smallest tag goes first. A user
-who floods a class pushes only their own tags away.
+who floods a class pushes only their own tags away. Tokens are estimates; what was really used is charged, and what was
+cancelled given back, with the user's next tag. Credit does not outlive the user's backlog: whoever is not ahead of V
+starts at V.
 
 Between classes: the more important class goes first, unless a less important one was passed over although its turn had
 come. Class c overtakes class u when u was served later than c was (or c's head came) plus the difference of their
 patience. So under a flood of urgent work each class still gets one start in about every `PATIENCE` seconds, and an
-urgent entry that comes to an idle class never finds an aged one ahead of it.
+urgent entry that comes to an idle class never finds an aged one ahead of it. A strict queue has no aging.
 """
 
 from __future__ import annotations
@@ -39,23 +41,38 @@ MOST_READ = 1_000
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 NEXT_TAG = """
-INSERT INTO queueing_fairshare (queue_id, priority, owner_key, weight, last_tag)
-VALUES (%(queue)s, %(priority)s, %(owner)s, 1.0, {clock} + %(tokens)s)
-ON CONFLICT (queue_id, priority, owner_key) DO UPDATE SET last_tag = %(tokens)s / queueing_fairshare.weight
-    + CASE WHEN queueing_fairshare.last_tag > {clock} THEN queueing_fairshare.last_tag ELSE {clock} END
+INSERT INTO queueing_fairshare (queue_id, priority, owner_key, weight, last_tag, correction, entered)
+SELECT %(queue)s, %(priority)s, %(owner)s, 1.0, virtual_time + %(tokens)s, 0.0, %(entered)s
+FROM queueing_priorityclass WHERE queue_id = %(queue)s AND priority = %(priority)s
+ON CONFLICT (queue_id, priority, owner_key) DO UPDATE SET
+    last_tag = CASE WHEN {tag} > {share}.last_tag THEN {tag} ELSE {share}.last_tag END,
+    correction = CASE WHEN {tag} < {share}.last_tag THEN ({tag} - {share}.last_tag) * {share}.weight ELSE 0 END,
+    entered = {share}.entered + %(entered)s
 RETURNING last_tag
 """.format(
-    clock="(SELECT virtual_time FROM queueing_priorityclass WHERE queue_id = %(queue)s AND priority = %(priority)s)"
+    share=(share := "queueing_fairshare"),
+    tag=(
+        f"((CASE WHEN {share}.last_tag + {share}.correction / {share}.weight > excluded.last_tag - %(tokens)s "
+        f"THEN {share}.last_tag + {share}.correction / {share}.weight ELSE excluded.last_tag - %(tokens)s END) "
+        f"+ %(tokens)s / {share}.weight)"
+    ),
 )
+"""`excluded.last_tag - tokens` is V. A tag is never less than the user's last: what is owed beyond stays owed."""
 
 
-def next_tag(queue: TaskQueue, *, priority: int, owner_key: str, tokens: int) -> float:
-    """Advance the user's share of the class by this much work and return the tag: one statement."""
+def next_tag(queue: TaskQueue, *, priority: int, owner_key: str, tokens: int, is_new: bool = True) -> float:
+    """
+    Advance the user's share of the class by this much work, corrected by what is owed, and return the tag.
+
+    One statement. The share's row stays locked until the caller's transaction ends: whoever takes several must take
+    them in the order of (provider, lane, priority).
+    """
     values: dict[str, int | str | float] = {
         "queue": queue.pk,
         "priority": priority,
         "owner": owner_key,
         "tokens": float(max(tokens, 1)),
+        "entered": int(is_new),
     }
     with connection.cursor() as cursor:
         cursor.execute(NEXT_TAG, values)
@@ -63,11 +80,60 @@ def next_tag(queue: TaskQueue, *, priority: int, owner_key: str, tokens: int) ->
     return tag
 
 
+MISSING_SHARES = """
+INSERT INTO queueing_fairshare (queue_id, priority, owner_key, weight, last_tag, correction, entered)
+SELECT DISTINCT CAST(%(queue)s AS bigint), priority, owner_key, 1.0, 0.0, 0.0, 0 FROM queueing_queueentry
+WHERE provider = %(provider)s AND lane = %(lane)s AND state IN ('waiting', 'parked')
+ON CONFLICT (queue_id, priority, owner_key) DO NOTHING
+"""
+NEW_TAGS = """
+UPDATE queueing_queueentry SET fair_tag = derived.tag FROM (
+    SELECT entry.id, class.virtual_time + SUM(CAST(
+        CASE WHEN estimate_input_tokens + max_output_tokens < 1 THEN 1
+        ELSE estimate_input_tokens + max_output_tokens END AS double precision) / share.weight
+    ) OVER (PARTITION BY entry.priority, entry.owner_key ORDER BY entry.fair_tag, entry.id) AS tag
+    FROM queueing_queueentry AS entry
+    JOIN queueing_priorityclass AS class ON class.queue_id = %(queue)s AND class.priority = entry.priority
+    JOIN queueing_fairshare AS share ON share.queue_id = %(queue)s AND share.priority = entry.priority
+        AND share.owner_key = entry.owner_key
+    WHERE entry.provider = %(provider)s AND entry.lane = %(lane)s AND entry.state IN ('waiting', 'parked')
+        AND (%(owner)s = '' OR entry.owner_key = %(owner)s)
+) AS derived WHERE queueing_queueentry.id = derived.id
+"""
+NEW_LAST_TAGS = """
+UPDATE queueing_fairshare SET correction = 0.0, last_tag = COALESCE((
+    SELECT MAX(fair_tag) FROM queueing_queueentry AS entry
+    WHERE entry.provider = %(provider)s AND entry.lane = %(lane)s AND entry.owner_key = queueing_fairshare.owner_key
+        AND entry.priority = queueing_fairshare.priority AND entry.state IN ('waiting', 'parked')
+), 0.0) WHERE queue_id = %(queue)s AND (%(owner)s = '' OR owner_key = %(owner)s)
+"""
+
+
+def derive_anew(queue: TaskQueue, *, owner_key: str = "") -> None:
+    """
+    Give what waits or is parked in a queue new tags from V on, each user's in the order they had; three statements.
+
+    Only one user's with `owner_key`. The caller has these entries locked, and then the shares.
+    """
+    values: dict[str, int | str] = {
+        "queue": queue.pk,
+        "provider": queue.provider,
+        "lane": queue.lane,
+        "owner": owner_key,
+    }
+    with connection.cursor() as cursor:
+        for statement in (MISSING_SHARES, NEW_TAGS, NEW_LAST_TAGS):
+            cursor.execute(statement, values)
+
+
 class Picker:
     """Yields a queue's waiting entries, best first, reading each class's head only as far as it is taken."""
 
-    def __init__(self, entries: QueueEntryQuerySet, clocks: list[PriorityClass], *, batch: int) -> None:
+    def __init__(
+        self, entries: QueueEntryQuerySet, clocks: list[PriorityClass], *, batch: int, is_strict: bool = False
+    ) -> None:
         self._entries = entries
+        self._is_strict = is_strict
         self._batch = batch
         self._read_of: dict[int, int] = {}
         self._is_cut: dict[int, bool] = {}
@@ -114,6 +180,8 @@ class Picker:
         return max(served, self._heads[priority][0].enqueued_at)
 
     def _overtakes(self, priority: int, other: int) -> bool:
+        if self._is_strict:
+            return False
         turn = self._since(priority) + PATIENCE[priority] - PATIENCE[other]
         return (self._clocks[other].last_served_at or LONG_AGO) > turn
 
@@ -122,9 +190,10 @@ class Picker:
         clock = self._clocks[entry.priority]
         clock.virtual_time = max(clock.virtual_time, entry.fair_tag)
         clock.last_served_at = now
+        clock.served += 1
         self.served.add(entry.priority)
 
     def store(self) -> None:
         """Write the clocks that moved."""
         for priority in self.served:
-            self._clocks[priority].save(update_fields=["virtual_time", "last_served_at"])
+            self._clocks[priority].save(update_fields=["virtual_time", "last_served_at", "served"])

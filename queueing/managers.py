@@ -12,7 +12,7 @@ from django.db.models import Min, Q
 
 from queueing import fairness
 from queueing.dead_letters import DeadLetterVerbs
-from queueing.entries import NOTHING, Estimate, Queueable
+from queueing.entries import NOTHING, Estimate, Queueable, QueueEntryQuerySet
 from queueing.errors import AlreadyQueued
 from queueing.states import LIVE_AT_PROVIDER, EntryState, Lane, ParkedReason, Priority
 from queueing.status import StatusVerbs
@@ -33,7 +33,8 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
         Give a task its place at the end of its user's share and return the entry.
 
         A task with a later `run_at` is parked until then. Moves only the entry; ai_tasks.submission writes the task in
-        the same transaction. Raises QueueFull at the hard mark and AlreadyQueued when the task has a live entry.
+        the same transaction. Raises QueueFull at a mark of the queue (for `bulk` work the soft one), of the user in it
+        or of all queues together, and AlreadyQueued when the task has a live entry.
         """
         return self.enqueue_with_priority(task, Priority(task.priority), estimate=estimate, now=now)
 
@@ -42,12 +43,13 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
     ) -> QueueEntry:
         """Give a task its place in that class; otherwise as `enqueue`."""
         queue = self.queue(task.provider, task.lane)
-        self._refuse_when_full(queue, now)
         owner_key = str(task.owner_id)
+        marks = self._marks(queue, owner_key, priority)
+        self._refuse_known_full(marks, queue, now)
         scheduled = task.run_at is not None and task.run_at > now
         try:
             with transaction.atomic():
-                return self.entries.create(
+                entry = self.entries.create(
                     task_id=task.id,
                     task_type=task.type,
                     provider=task.provider,
@@ -66,8 +68,10 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
                     deadline_at=task.deadline_at,
                     enqueued_at=now,
                 )
+                self._refuse_beyond(marks, queue, entry.pk, now)
         except IntegrityError as error:
             raise AlreadyQueued(f"Task {task.id} is queued already.") from error
+        return entry
 
     def peek(self, provider: str, limit: int = 1, *, lane: str = Lane.DEFAULT, now: datetime) -> list[QueueEntry]:
         """Return the entries that would be taken next, best first, without taking them."""
@@ -88,7 +92,7 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
         if is_locking:
             entries = entries.select_for_update(skip_locked=True)
         heads = list(queue.classes.with_heads(self.entries)) if clocks is None else clocks
-        return fairness.Picker(entries, heads, batch=batch)
+        return fairness.Picker(entries, heads, batch=batch, is_strict=queue.is_strict)
 
     def has_work(self, provider: str, now: datetime) -> bool:
         """Does anything wait, or is anything parked due? A look, without locks, before the price of an admission."""
@@ -192,6 +196,7 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
         Moves only the entry: ai_tasks.settlement writes the task in the same transaction.
         """
         queue = self.queue(provider, entry.lane)
+        self.correct_share(entry, -entry.estimate_tokens)
         tag = fairness.next_tag(queue, priority=entry.priority, owner_key=entry.owner_key, tokens=entry.estimate_tokens)
         row = self.entries.filter(pk=entry.pk)
         row.wake()
@@ -206,25 +211,54 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
         """
         Give chosen tasks' entries new priorities, or re-derive the order of a whole provider; return how many moved.
 
-        Every entry so moved gets a new tag at the end of its user's share of the class, in the order they had. Entries
-        that were handed over already stay.
+        A chosen entry gets a new tag at the end of its user's share of its new class. A provider's entries get new tags
+        from now on, each user's in the order they had. Entries that were handed over already stay.
         """
-        wanted = priorities or {}
-        chosen = self.entries.filter(state__in=(EntryState.WAITING, EntryState.PARKED))
-        chosen = chosen.filter(task_id__in=wanted) if priorities is not None else chosen.of(provider or "")
-        moved = 0
-        for entry in chosen.select_for_update().order_by("priority", "fair_tag", "id"):
-            priority = wanted.get(entry.task_id, Priority(entry.priority))
-            if priorities is None and moved == 0:
-                self._reset_shares(provider or "")
-            queue = self.queue(entry.provider, entry.lane)
-            tag = fairness.next_tag(queue, priority=priority, owner_key=entry.owner_key, tokens=entry.estimate_tokens)
-            moved += self.entries.filter(pk=entry.pk).update(priority=priority, fair_tag=tag)
+        if priorities is None:
+            return sum(self._derive_anew(queue) for queue in self.filter(provider=provider or ""))
+        chosen = self._movable().filter(task_id__in=priorities).select_for_update()
+        entries = list(chosen.order_by("provider", "lane", "priority", "fair_tag", "id"))
+        entries.sort(key=lambda entry: (entry.provider, entry.lane, priorities[entry.task_id]))
+        for entry in entries:
+            queue, priority = self.queue(entry.provider, entry.lane), priorities[entry.task_id]
+            self.correct_share(entry, -entry.estimate_tokens)
+            tokens = entry.estimate_tokens
+            tag = fairness.next_tag(queue, priority=priority, owner_key=entry.owner_key, tokens=tokens, is_new=False)
+            self.entries.filter(pk=entry.pk).update(priority=priority, fair_tag=tag)
+        return len(entries)
+
+    @transaction.atomic
+    def set_weight(self, owner_id: int, weight: float, *, provider: str, lane: str | None = None) -> int:
+        """
+        Give a user's work at a provider this weight from now on and return how many of their entries moved.
+
+        Tokens of a contended class are shared in proportion to the weights; everybody's is 1 until it is set.
+        Raises ValueError for a weight that is not a positive number.
+        """
+        if not (0 < weight < float("inf")):
+            raise ValueError("A weight must be a number above zero.")
+        moved, owner_key = 0, str(owner_id)
+        for each in Lane.values if lane is None else [lane]:
+            queue = self.queue(provider, each)
+            shares = [queue.shares.model(queue=queue, priority=priority, owner_key=owner_key) for priority in Priority]
+            queue.shares.bulk_create(shares, ignore_conflicts=True)
+            moved += self._derive_anew(queue, owner_key=owner_key, weight=weight)
         return moved
 
-    def _reset_shares(self, provider: str) -> None:
-        for queue in self.filter(provider=provider):
-            queue.shares.update(last_tag=0)
+    def _movable(self) -> QueueEntryQuerySet:
+        return self.entries.filter(state__in=(EntryState.WAITING, EntryState.PARKED))
+
+    def _derive_anew(self, queue: TaskQueue, *, owner_key: str = "", weight: float | None = None) -> int:
+        """Lock entries, then shares, as whoever enqueues does; then write the new tags."""
+        whose = {"owner_key": owner_key} if owner_key else {}
+        entries = self._movable().of(queue.provider, queue.lane).filter(**whose)
+        moved = len(entries.select_for_update().order_by("pk").values_list("pk", flat=True))
+        shares = queue.shares.filter(**whose)
+        list(shares.select_for_update(of=("self",)).order_by("priority", "owner_key").values_list("pk"))
+        if weight is not None:
+            shares.update(weight=weight)
+        fairness.derive_anew(queue, owner_key=owner_key)
+        return moved
 
 
 def _last_served(clocks: Iterable[PriorityClass]) -> datetime:

