@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 
 from ai_tasks import clock, submission
 from ai_tasks.accounts import budgets
+from ai_tasks.accounts.managers import BUCKETS, OUTPUT
 from ai_tasks.accounts.models import Attempt, Budget, BudgetPeriod, Hold, LedgerEntry
 from ai_tasks.errors import TaskError
 from ai_tasks.models import AIGenerationTask, ApiKey, Chunk, FinishHook, WorkerProcess
@@ -53,8 +54,8 @@ class AttemptInline(admin.TabularInline):
         """Return tokens in and out, every bucket of them."""
         if attempt.input_tokens is None:
             return "–"
-        asked = (attempt.input_tokens or 0) + (attempt.cache_read_tokens or 0) + (attempt.cache_write_tokens or 0)
-        return f"{asked:,} → {(attempt.output_tokens or 0) + (attempt.reasoning_tokens or 0):,}"
+        values = [getattr(attempt, name) or 0 for name in BUCKETS]
+        return f"{sum(values[:-OUTPUT]):,} → {sum(values[-OUTPUT:]):,}"
 
     @admin.display(description=_("error"))
     def error(self, attempt: Attempt) -> str:

@@ -50,7 +50,7 @@ def _sum_of(*buckets: str) -> Any:
 
 
 SUMS = {
-    "input_tokens": _sum_of("input_tokens", "cache_read_tokens", "cache_write_tokens"),
+    "input_tokens": _sum_of("input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens"),
     "output_tokens": _sum_of("output_tokens", "reasoning_tokens"),
     "cost_usd": Coalesce(Sum("amount_usd"), Decimal(0), output_field=UsdField()),
     "unpriced_calls": Count("id", filter=Q(amount_usd=None)),

@@ -195,6 +195,8 @@ class Price(models.Model):
     cache_read_usd = _usd()
     """Null, here and in cache write: as input."""
     cache_write_usd = _usd()
+    cache_write_1h_usd = _usd()
+    """Null: as cache write."""
     output_usd = _usd()
     reasoning_usd = _usd()
     """Null: as output."""

@@ -21,7 +21,7 @@ CHECK_SECONDS = 5
 """How long prices may be out of date in a process that has not changed them itself."""
 MOST_NAMES = 1_000
 """Model names that a process remembers for a provider: anybody may make some up."""
-INPUT = 3
+INPUT = 4
 """So many of the buckets, the first ones, are input."""
 
 Prices = tuple[Decimal | None, ...]
@@ -167,12 +167,14 @@ def _prices(row: Price) -> Prices:
 
 
 def filled(prices: Prices) -> Prices:
-    """Return the prices with those of cached input and reasoning that are not stated: as their direction's."""
-    plain, read, write, output, reasoning = prices
+    """Return the prices with what is not stated: cached input as input, an hour's write as any, reasoning as output."""
+    plain, read, write, write_1h, output, reasoning = prices
+    write = plain if write is None else write
     return (
         plain,
         plain if read is None else read,
-        plain if write is None else write,
+        write,
+        write if write_1h is None else write_1h,
         output,
         output if reasoning is None else reasoning,
     )

@@ -22,7 +22,14 @@ from providers.price_book import ALWAYS, Prices
 
 SOURCE = f"genai-prices {version('genai-prices')}"
 QUANTUM, NOISE = Decimal("0.000001"), Decimal("1e-12")
-COLUMNS = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok", "output_reasoning_mtok")
+COLUMNS = (
+    "input_mtok",
+    "cache_read_mtok",
+    "cache_write_mtok",
+    "cache_write_1h_mtok",
+    "output_mtok",
+    "output_reasoning_mtok",
+)
 """The package's names of our buckets, in our order."""
 FOREIGN_UNITS = re.compile(r"requests|hours|pages|chars|messages|image|output_video|output_audio")
 """Prices that a call of ours may meet and our buckets cannot express."""

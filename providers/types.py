@@ -84,7 +84,7 @@ class CompletionRequest:
     """Extra settings that only some adapters read (the simulator's script)."""
 
 
-BUCKETS = ("input", "cache_read", "cache_write", "output", "reasoning")
+BUCKETS = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning")
 """The disjoint kinds of tokens: Usage has `<bucket>_tokens` of each, and a price `<bucket>_usd`."""
 
 
@@ -96,10 +96,13 @@ class Usage:
     """Uncached input."""
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    """Kept for minutes, or for as long as the provider likes."""
     output_tokens: int = 0
     """Visible output."""
     reasoning_tokens: int = 0
     source: UsageSource = UsageSource.PROVIDER
+    cache_write_1h_tokens: int = 0
+    """Written to be kept for an hour, where that has a price of its own."""
 
     @property
     def total(self) -> int:
@@ -109,7 +112,7 @@ class Usage:
     @property
     def total_input(self) -> int:
         """Uncached, cached and cache-writing input."""
-        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens + self.cache_write_1h_tokens
 
     @property
     def total_output(self) -> int:

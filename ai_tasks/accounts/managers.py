@@ -13,7 +13,16 @@ from django.db.models.functions import Coalesce
 if TYPE_CHECKING:
     from ai_tasks.accounts.models import Attempt  # noqa: F401 (a subscript below)
 
-BUCKETS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+BUCKETS = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+OUTPUT = 2
+"""So many of them, the last ones, are output."""
 
 
 class WindowUse(NamedTuple):

@@ -49,6 +49,8 @@ class UsageBuckets(models.Model):
     """Uncached input."""
     cache_read_tokens = models.PositiveIntegerField(null=True, blank=True)
     cache_write_tokens = models.PositiveIntegerField(null=True, blank=True)
+    cache_write_1h_tokens = models.PositiveIntegerField(null=True, blank=True)
+    """Written to be kept for an hour, where that has a price of its own."""
     output_tokens = models.PositiveIntegerField(null=True, blank=True)
     """Visible output."""
     reasoning_tokens = models.PositiveIntegerField(null=True, blank=True)

@@ -11,11 +11,11 @@ from providers.price_book import ALWAYS, Tariff
 from providers.types import BUCKETS, Usage
 
 PRICES = st.decimals(0, 999_999, places=6)
-SHEETS = st.tuples(PRICES, PRICES, PRICES, PRICES, PRICES)
+SHEETS = st.tuples(*[PRICES] * len(BUCKETS))
 TOKENS = st.integers(0, 2**31 - 1)
-USAGES = st.builds(Usage, TOKENS, TOKENS, TOKENS, TOKENS, TOKENS)
+USAGES = st.builds(Usage, **{f"{bucket}_tokens": TOKENS for bucket in BUCKETS})
 SMALL = st.integers(0, 300_000)
-SMALL_USAGES = st.builds(Usage, SMALL, SMALL, SMALL, SMALL, SMALL)
+SMALL_USAGES = st.builds(Usage, **{f"{bucket}_tokens": SMALL for bucket in BUCKETS})
 TIERS = st.dictionaries(st.sampled_from((32_000, 128_000, 200_000, 272_000)), SHEETS, max_size=3)
 
 
@@ -30,9 +30,9 @@ def bill(prices: tuple[Decimal, ...], usage: Usage) -> Fraction:
 
 
 def test_the_buckets_are_all_there_is_and_none_is_counted_twice() -> None:
-    usage = Usage(*(10**place for place in range(len(BUCKETS))))
+    usage = Usage(**{f"{bucket}_tokens": 10**place for place, bucket in enumerate(BUCKETS)})
 
-    assert sum(getattr(usage, f"{bucket}_tokens") for bucket in BUCKETS) == usage.total == 11_111
+    assert sum(getattr(usage, f"{bucket}_tokens") for bucket in BUCKETS) == usage.total == 111_111
 
 
 @given(SHEETS, USAGES)

@@ -80,7 +80,7 @@ def test_cached_input_and_reasoning_have_their_prices() -> None:
 
     prices = tariff(sonnet).prices(1)
 
-    assert prices == tuple(map(Decimal, ("3", "0.3", "3.75", "15", "15")))
+    assert prices == tuple(map(Decimal, ("3", "0.3", "3.75", "6", "15", "15")))
 
 
 def test_a_long_context_is_a_tier() -> None:
@@ -108,7 +108,7 @@ def test_a_price_by_the_time_of_day_is_its_dearest() -> None:
     chat = found(listed, "deepseek-chat")
     assert chat
 
-    assert tariff(chat).prices(1) == tuple(map(Decimal, ("0.27", "0.07", "0.27", "1.1", "1.1")))
+    assert tariff(chat).prices(1) == tuple(map(Decimal, ("0.27", "0.07", "0.27", "0.27", "1.1", "1.1")))
 
 
 @pytest.mark.parametrize(

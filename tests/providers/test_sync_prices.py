@@ -27,7 +27,7 @@ def day(number: int) -> datetime:
 
 
 def sheet(usd: int) -> Sheet:
-    return {0: (Decimal(usd), None, None, Decimal(usd), None)}
+    return {0: (Decimal(usd), None, None, None, Decimal(usd), None)}
 
 
 def listed(*spans: tuple[datetime, int]) -> Listed:

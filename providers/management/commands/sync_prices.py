@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from providers import price_sync
 from providers.models import Provider
+from providers.price_book import INPUT
 from providers.price_lists import SOURCE, Sheet
 from providers.price_sync import Change, Diff, UnknownList
 
@@ -72,7 +73,7 @@ def _line(change: Change) -> str:
 def _short(sheet: Sheet) -> str:
     """Return a sheet's input and output prices, tier by tier."""
     tiers = (
-        (f"> {above}: " if above else "") + f"{_usd(prices[0])} in, {_usd(prices[3])} out"
+        (f"> {above}: " if above else "") + f"{_usd(prices[0])} in, {_usd(prices[INPUT])} out"
         for above, prices in sheet.items()
     )
     return "; ".join(tiers)
