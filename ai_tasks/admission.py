@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,6 +21,7 @@ from ai_tasks.states import TaskStatus
 from providers import gateway, routing
 from providers.types import Candidate, Usage
 from queueing.models import PriorityClass, QueueEntry, TaskQueue
+from queueing.statements import Param, Update
 from queueing.states import EntryState, ParkedReason
 
 logger = logging.getLogger(__name__)
@@ -54,6 +56,10 @@ class Plan:
     next_wake_at: datetime | None = None
     """When time alone may free something; None: only an event can."""
 
+    def wake_at(self, time: datetime | None) -> None:
+        """Look again then, or earlier."""
+        self.next_wake_at = min(filter(None, (self.next_wake_at, time)), default=None)
+
 
 @transaction.atomic
 def plan(
@@ -67,25 +73,23 @@ def plan(
     """
     take_provider_lock(provider)
     now = now or clock.now()
-    soonest = TaskQueue.objects.next_due(provider)
-    if soonest and soonest <= now:
+    next_due = TaskQueue.objects.outlook(provider).next_due
+    if next_due and next_due <= now:
         QueueEntry.objects.due(now).of(provider).wake()
+        next_due = TaskQueue.objects.outlook(provider).next_due
     queues = TaskQueue.objects.clocks(provider)
     room = capacity.measure(provider, workers, queues, now)
-    result = Plan()
+    result = Plan(next_wake_at=next_due)
     has_more = False
     for queue, clocks in queues.items():
         if any(clock.has_waiting for clock in clocks):
-            has_more |= _Admission(tasks, room, queue, now).fill(clocks, result, limit)
-    result.next_wake_at = _next_wake(provider, room, now, has_more=has_more)
-    return result
-
-
-def _next_wake(provider: str, room: Room, now: datetime, *, has_more: bool) -> datetime | None:
-    times = [TaskQueue.objects.next_due(provider), room.closed_until]
+            has_more |= _Admission(tasks, room, queue, result, now).fill(clocks, limit)
+    result.wake_at(room.closed_until)
     if has_more:
-        times.append(room.frees_at() or now + LOOK_AGAIN)
-    return min((max(time, now) for time in times if time is not None), default=None)
+        result.wake_at(room.frees_at() or now + LOOK_AGAIN)
+    if result.next_wake_at:
+        result.next_wake_at = max(result.next_wake_at, now)
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +105,16 @@ class _Chosen:
 class _Admission:
     """One provider's lane in one plan."""
 
-    def __init__(self, tasks: QuerySet[Any], room: Room, queue: TaskQueue, now: datetime) -> None:
+    def __init__(self, tasks: QuerySet[Any], room: Room, queue: TaskQueue, result: Plan, now: datetime) -> None:
         self.tasks = tasks
         self.room = room
         self.queue = queue
+        self.result = result
         self.provider = queue.provider
         self.now = now
         self._budgets: dict[tuple[str, str], list[BudgetPeriod]] = {}
 
-    def fill(self, clocks: list[PriorityClass], result: Plan, limit: int) -> bool:
+    def fill(self, clocks: list[PriorityClass], limit: int) -> bool:
         """Admit entries until the lane is empty or a gate of the whole provider refuses; True: more may wait."""
         if self.room.refusal(self.queue.lane, 0, 0):
             return True
@@ -117,7 +122,7 @@ class _Admission:
         chosen: list[_Chosen] = []
         has_more = False
         for entry in picker:
-            if len(result.dispatches) + len(chosen) >= limit or self._stops_at(entry):
+            if len(self.result.dispatches) + len(chosen) >= limit or self._stops_at(entry):
                 has_more = True
                 break
             if each := self._choose(entry):
@@ -125,7 +130,7 @@ class _Admission:
                 picker.serve(entry, self.now)
                 chosen.append(each)
         picker.store()
-        result.dispatches += self._hand_over(chosen)
+        self.result.dispatches += self._hand_over(chosen)
         return has_more or picker.was_cut
 
     def _stops_at(self, entry: QueueEntry) -> bool:
@@ -144,7 +149,7 @@ class _Admission:
         amount, periods = bound_usd(entry, self.now), self._periods(entry)
         if not self._hold(periods, amount or ZERO):
             if tight := budgets.tight(periods, amount or ZERO):
-                _park(entry, ParkedReason.BUDGET, key=str(tight.budget_id), until=tight.ends_at)
+                self._park(entry, ParkedReason.BUDGET, key=str(tight.budget_id), until=tight.ends_at)
             return None
         dispatch = Dispatch(entry.task_id, entry.epoch + 1, uuid4(), entry.provider, entry.lane)
         return _Chosen(entry, dispatch, amount, periods)
@@ -170,45 +175,47 @@ class _Admission:
         """Park the entry if a gate of its own refuses it."""
         tokens, model = entry.estimate_tokens, entry.model
         if self.room.is_larger_than_limits(model, tokens):
-            _park(entry, ParkedReason.UNSATISFIABLE, key=f"{self.provider}/{model}")
+            self._park(entry, ParkedReason.UNSATISFIABLE, key=f"{self.provider}/{model}")
         elif TaskQueue.objects.yields_to_another(entry):
             return True
         elif reason := self.room.model_refusal(model, tokens):
             frees_at = None if reason == "concurrency" else self.room.frees_at(model)
             until = frees_at or self.now + MODEL_SLOT_WAIT
-            _park(entry, ParkedReason.MODEL_LIMIT, key=f"{self.provider}/{model}", until=until)
+            self._park(entry, ParkedReason.MODEL_LIMIT, key=f"{self.provider}/{model}", until=until)
         else:
             return False
         return True
+
+    def _park(self, entry: QueueEntry, reason: ParkedReason, *, key: str, until: datetime | None = None) -> None:
+        QueueEntry.objects.filter(pk=entry.pk, state=EntryState.WAITING).park(reason=reason, key=key, until=until)
+        self.result.wake_at(until)
 
     def _hand_over(self, chosen: list[_Chosen]) -> list[Dispatch]:
         """Queue the chosen entries under their dispatch ids, each with its attempt."""
         if not chosen:
             return []
-        ours = [each for each in chosen if self._matches(each)]
-        for each in ours:
-            fence = QueueEntry.objects.held_as(each.entry.task_id, each.entry.epoch, EntryState.WAITING)
-            fence.update(
-                state=EntryState.QUEUED,
-                epoch=each.dispatch.epoch,
-                dispatch_id=each.dispatch.dispatch_id,
-                queued_at=self.now,
-            )
+        ours = self._matching(chosen)
+        QueueEntry.objects.hand_over([(each.entry.pk, each.dispatch.dispatch_id) for each in ours], now=self.now)
         attempts = Attempt.objects.bulk_create([self._attempt(each) for each in ours])
         for attempt, each in zip(attempts, ours, strict=True):
             budgets.record_holds(attempt, each.periods, each.amount_usd or ZERO)
         return [each.dispatch for each in ours]
 
-    def _matches(self, chosen: _Chosen) -> bool:
-        """Advance the task's epoch; an entry without its pending task is a defect: it is dropped, not run."""
-        entry = chosen.entry
-        task = self.tasks.filter(pk=entry.task_id, epoch=entry.epoch, status=TaskStatus.PENDING)
-        if task.update(epoch=chosen.dispatch.epoch):
-            return True
-        logger.error("Dropped the queue entry of task %s: it does not match its task.", entry.task_id)
-        budgets.release(chosen.periods, chosen.amount_usd or ZERO)
-        entry.delete()
-        return False
+    def _matching(self, chosen: list[_Chosen]) -> list[_Chosen]:
+        """Advance the tasks' epochs; an entry without its pending task is a defect: it is dropped, not run."""
+        steps = [{"pk": each.entry.task_id, "epoch": each.entry.epoch, "next": each.dispatch.epoch} for each in chosen]
+        if _advance(self.tasks.model).run(*steps) == len(chosen):  # type: ignore[arg-type]
+            return chosen
+        ours = []
+        for each in chosen:
+            advanced = self.tasks.filter(pk=each.entry.task_id, epoch=each.dispatch.epoch, status=TaskStatus.PENDING)
+            if advanced.exists():
+                ours.append(each)
+            else:
+                logger.error("Dropped the queue entry of task %s: it does not match its task.", each.entry.task_id)
+                budgets.release(each.periods, each.amount_usd or ZERO)
+                each.entry.delete()
+        return ours
 
     def _attempt(self, chosen: _Chosen) -> Attempt:
         entry, dispatch = chosen.entry, chosen.dispatch
@@ -225,12 +232,15 @@ class _Admission:
         )
 
 
+@cache
+def _advance(model: Any) -> Update[Any]:
+    """Give a pending task its next epoch."""
+    before = {"pk": Param("pk"), "epoch": Param("epoch"), "status": TaskStatus.PENDING}
+    return Update(lambda: model.objects.filter(**before), epoch=Param("next"))
+
+
 def bound_usd(entry: QueueEntry, at: datetime) -> Decimal | None:
     """Return the most that the entry's call can cost, by its estimated input and its output cap; None: unpriced."""
     usage = Usage(input_tokens=entry.estimate_input_tokens, output_tokens=entry.max_output_tokens)
     cost = gateway.cost_usd(Candidate(entry.provider, entry.model), usage, at)
     return None if cost is None else to_quantum(cost)
-
-
-def _park(entry: QueueEntry, reason: ParkedReason, *, key: str, until: datetime | None = None) -> None:
-    QueueEntry.objects.filter(pk=entry.pk, state=EntryState.WAITING).park(reason=reason, key=key, until=until)

@@ -18,6 +18,7 @@ from ai_tasks.accounts.models import Attempt
 from providers import routing
 from providers.types import Limits
 from queueing.models import QueueEntry, TaskQueue
+from queueing.statements import Select
 from queueing.states import EntryState, Lane, Priority
 
 WINDOW = timedelta(seconds=61)
@@ -27,6 +28,16 @@ PROBE_LEASE = timedelta(seconds=120)
 MAX_QUEUED = 32
 """Entries of a provider that may stand in Celery at once: the most that an urgent one finds ahead of it."""
 UNLIMITED = 1_000_000_000
+
+
+HANDED = ("provider", "lane", "model", "priority", "state", "count", "tokens")
+_handed = Select(
+    lambda: (
+        QueueEntry.objects.at_provider()
+        .values(*HANDED[:5])
+        .annotate(count=Count("id"), tokens=Sum("estimate_input_tokens") + Sum("max_output_tokens"))
+    )
+)
 
 
 @dataclass(slots=True)
@@ -125,11 +136,7 @@ def measure(provider: str, workers: list[tuple[list[str], int]], queues: Iterabl
 
     Call it inside the admission transaction, under the provider's lock.
     """
-    handed = list(
-        QueueEntry.objects.at_provider()
-        .values("provider", "lane", "model", "priority", "state")
-        .annotate(count=Count("id"), tokens=Sum("estimate_input_tokens") + Sum("max_output_tokens"))
-    )
+    handed = [dict(zip(HANDED, row, strict=True)) for row in _handed.tuples()]
     room = Room(routing.limits(provider), {"": Use()}, _free_threads(provider, workers, handed))
     _close_gates(room, provider, queues, now)
     for row in handed:

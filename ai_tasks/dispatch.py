@@ -83,8 +83,9 @@ def send(dispatch: Dispatch) -> bool:
 def admit(provider: str, *, now: datetime | None = None) -> datetime | None:
     """Admit what one provider has room for and send it; return when to look again."""
     at = now or clock.now()
-    if not TaskQueue.objects.has_work(provider, at):
-        return TaskQueue.objects.next_due(provider)
+    outlook = TaskQueue.objects.outlook(provider)
+    if not outlook.has_waiting and (outlook.next_due is None or outlook.next_due > at):
+        return outlook.next_due
     workers = WorkerProcess.objects.consumers(at)
     plan = admission.plan(AIGenerationTask.objects.all(), provider, workers=workers, now=now)
     for each in plan.dispatches:

@@ -6,13 +6,13 @@ The functions take the tasks' QuerySet, so that the repository's own verbs can c
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import DateTimeField, F, QuerySet
 from django.db.models.functions import Coalesce
 
 from ai_tasks import chunks, doorbell, events
@@ -23,6 +23,7 @@ from ai_tasks.chunks import Piece
 from ai_tasks.states import ChunkKind, TaskStatus
 from providers import control, routing
 from queueing.models import QueueEntry, TaskQueue
+from queueing.statements import Param, Update
 from queueing.states import EntryState, ParkedReason
 
 
@@ -58,21 +59,39 @@ def begin(tasks: Any, task_id: UUID, epoch: int, *, dispatch_id: UUID, worker: U
 
     A gate that closed since admission (pause, circuit, Retry-After) gives the entry back without using up a try.
     """
-    fence = QueueEntry.objects.held_as(task_id, epoch, EntryState.QUEUED).filter(dispatch_id=dispatch_id)
-    entry = fence.select_for_update().first()
-    if entry is None:
+    until = now + settings.AI_LEASE
+    begun = QueueEntry.objects.begin(task_id, epoch, dispatch_id=dispatch_id, worker=worker, until=until)
+    if not begun:
         return None
+    entry = begun[0]
     if is_shut(entry, now):
         give_back(tasks, entry, now)
         return None
-    fence.update(state=EntryState.RUNNING, worker=worker, leased_until=now + settings.AI_LEASE)
-    pending = tasks.held_as(task_id, epoch, TaskStatus.PENDING)
-    if not pending.update(status=TaskStatus.PROCESSING, started_at=Coalesce(F("started_at"), now), updated_at=now):
+    moved = _start_task(tasks.model).rows(task_id=task_id, epoch=epoch, now=now)
+    if not moved:
         raise RuntimeError(f"Task {task_id} is not pending although its entry is queued.")
-    Attempt.objects.of_lease(task_id, epoch).update(state=AttemptState.STARTED, started_at=now, worker=worker)
-    task = tasks.get(pk=task_id)
+    _start_attempt.run({"task_id": task_id, "epoch": epoch, "now": now, "worker": worker})
+    task = moved[0]
     announce(task, TaskStatus.PROCESSING, frees_capacity=False)
     return _lease(task, epoch, entry.max_output_tokens)
+
+
+@cache
+def _start_task(model: Any) -> Update[Any]:
+    return Update(
+        lambda: model.objects.all().held_as(Param("task_id"), Param("epoch"), TaskStatus.PENDING),
+        status=TaskStatus.PROCESSING,
+        started_at=Coalesce(F("started_at"), Param("now"), output_field=DateTimeField()),
+        updated_at=Param("now"),
+    )
+
+
+_start_attempt = Update(
+    lambda: Attempt.objects.of_lease(Param("task_id"), Param("epoch")),
+    state=AttemptState.STARTED,
+    started_at=Param("now"),
+    worker=Param("worker"),
+)
 
 
 def _lease(task: Any, epoch: int, max_output_tokens: int) -> Lease:
@@ -97,11 +116,11 @@ def is_shut(entry: QueueEntry, now: datetime) -> bool:
 
 def give_back(tasks: QuerySet[Any], entry: QueueEntry, now: datetime, *, until: datetime | None = None) -> bool:
     """
-    Make a queued entry wait again, at its old place: its attempt never started, costs nothing and uses up no try.
+    Make an entry that was handed over wait again, at its old place: its attempt never started, and costs no try.
 
-    Part of the caller's transaction, which has the entry locked.
+    Part of the caller's transaction, which has the entry locked, in the state that `entry` shows.
     """
-    fence = QueueEntry.objects.held_as(entry.task_id, entry.epoch, EntryState.QUEUED)
+    fence = QueueEntry.objects.held_as(entry.task_id, entry.epoch, EntryState(entry.state))
     moved = fence.park(reason=ParkedReason.RETRY_BACKOFF, until=until) if until else fence.wake()
     if not moved:
         return False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from providers import routing
 from providers.errors import ProviderError
 from providers.types import Completion
 from queueing.models import QueueEntry
+from queueing.statements import Param, Select
 from queueing.states import Lane
 
 if TYPE_CHECKING:
@@ -281,5 +282,8 @@ class WorkerProcessManager(models.Manager["WorkerProcess"]):
 
     def consumers(self, now: datetime) -> list[tuple[list[str], int]]:
         """Return (queues, threads) of the live ones: what admission may hand work to."""
-        rows: Iterable[tuple[list[str], int]] = self.live(now).values_list("queues", "threads")
-        return list(rows)
+        return [(process.queues, process.threads) for process in self._live.rows(since=now - SILENT_AFTER)]
+
+    @cached_property
+    def _live(self) -> Select[WorkerProcess]:
+        return Select(lambda: self.filter(last_seen_at__gt=Param("since"), stopping_at=None))

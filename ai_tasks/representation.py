@@ -32,7 +32,7 @@ def usd(amount: Decimal | None) -> str | None:
 def tasks_json(tasks: Iterable[AIGenerationTask], *, now: datetime | None = None) -> list[Json]:
     """Return the tasks' shapes in their order, with a bounded number of queries."""
     rows = list(tasks)
-    prefetch_related_objects(rows, "attempts")
+    prefetch_related_objects([row for row in rows if row.epoch], "attempts")
     why = waiting.explain(rows, now or clock.now()) if any(row.status == "pending" for row in rows) else {}
     return [_shape(row, why.get(row.pk)) for row in rows]
 
@@ -59,7 +59,7 @@ def _shape(task: AIGenerationTask, why: Waiting | None) -> Json:
         "usage": task.usage,
         "cost_usd": usd(task.cost_usd),
         "max_cost_usd": usd(task.max_cost_usd),
-        "attempts": [_attempt(attempt) for attempt in task.attempts.all()],
+        "attempts": [_attempt(attempt) for attempt in (task.attempts.all() if task.epoch else ())],
         "waiting": _why(why),
         "related": {"type": task.related_type, "id": task.related_id} if task.related_type else None,
         "metadata": task.metadata,

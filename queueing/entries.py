@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
 from django.db import models, transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 
+from queueing.statements import Param, Select, Update
 from queueing.states import LIVE_AT_PROVIDER, EntryState, Lane, ParkedReason, Priority
 
 if TYPE_CHECKING:
-    from queueing.models import PriorityClass, QueueEntry, TaskQueue  # noqa: F401 (a subscript below)
+    from queueing.models import PriorityClass, QueueEntry, TaskQueue
 
 MOST_WOKEN = 200
 """Entries that one freed key wakes: thousands may be parked for one budget, and few of them will fit."""
@@ -104,6 +107,36 @@ UNLEASED: dict[str, Any] = {"dispatch_id": None, "queued_at": None, "worker": No
 class QueueEntryManager(models.Manager.from_queryset(QueueEntryQuerySet)):
     """Entries; people use TaskQueue.objects."""
 
+    def hand_over(self, dispatches: Iterable[tuple[int, UUID]], *, now: datetime) -> None:
+        """Queue these waiting entries, (primary key, dispatch id) each, with the next epoch. The caller locked them."""
+        rows = [{"pk": pk, "dispatch_id": dispatch_id, "now": now} for pk, dispatch_id in dispatches]
+        if (moved := self._hand_over.run(*rows)) != len(rows):
+            raise RuntimeError(f"Of {len(rows)} locked entries {moved} were waiting.")
+
+    @cached_property
+    def _hand_over(self) -> Update[QueueEntry]:
+        return Update(
+            lambda: self.waiting().filter(pk=Param("pk")),
+            state=EntryState.QUEUED,
+            epoch=F("epoch") + 1,
+            dispatch_id=Param("dispatch_id"),
+            queued_at=Param("now"),
+        )
+
+    def begin(self, task_id: UUID, epoch: int, *, dispatch_id: UUID, worker: UUID, until: datetime) -> list[QueueEntry]:
+        """Turn the entry that was queued under this dispatch id into a running one; return it, or nothing."""
+        return self._begin.rows(task_id=task_id, epoch=epoch, dispatch_id=dispatch_id, worker=worker, until=until)
+
+    @cached_property
+    def _begin(self) -> Update[QueueEntry]:
+        held = {name: Param(name) for name in ("task_id", "epoch", "dispatch_id")}
+        return Update(
+            lambda: self.queued().filter(**held),
+            state=EntryState.RUNNING,
+            worker=Param("worker"),
+            leased_until=Param("until"),
+        )
+
     def wake_key(self, reason: ParkedReason, key: str) -> int:
         """
         Wake what is parked for this key, best first and a bounded number; return how many.
@@ -128,7 +161,26 @@ class PriorityClassQuerySet(QuerySet["PriorityClass"]):
         return self.annotate(has_waiting=Exists(head))  # type: ignore[no-redef]
 
 
-PriorityClassManager = models.Manager.from_queryset(PriorityClassQuerySet)
+class PriorityClassManager(models.Manager.from_queryset(PriorityClassQuerySet)):
+    """Classes."""
+
+    def store(self, clocks: Iterable[PriorityClass]) -> None:
+        """Write how far these clocks have moved."""
+        self._store.run(
+            *(
+                {"pk": each.pk, "time": each.virtual_time, "served_at": each.last_served_at, "served": each.served}
+                for each in clocks
+            )
+        )
+
+    @cached_property
+    def _store(self) -> Update[PriorityClass]:
+        return Update(
+            lambda: self.filter(pk=Param("pk")),
+            virtual_time=Param("time"),
+            last_served_at=Param("served_at"),
+            served=Param("served"),
+        )
 
 
 class QueueRows(models.Manager["TaskQueue"]):
@@ -140,10 +192,14 @@ class QueueRows(models.Manager["TaskQueue"]):
         manager: QueueEntryManager = self.model.entry_model().objects
         return manager
 
+    @cached_property
+    def _queue(self) -> Select[TaskQueue]:
+        return Select(lambda: self.filter(provider=Param("provider"), lane=Param("lane")))
+
     def queue(self, provider: str, lane: str = Lane.DEFAULT) -> TaskQueue:
         """Return the queue's row, made with its five classes when it is first asked for."""
-        if found := self.filter(provider=provider, lane=lane).first():
-            return found
+        if found := self._queue.rows(provider=provider, lane=lane):
+            return found[0]
         with transaction.atomic():
             queue, made = self.get_or_create(provider=provider, lane=lane)
             if made:

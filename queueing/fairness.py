@@ -16,7 +16,7 @@ urgent entry that comes to an idle class never finds an aged one ahead of it. A 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -130,9 +130,17 @@ class Picker:
     """Yields a queue's waiting entries, best first, reading each class's head only as far as it is taken."""
 
     def __init__(
-        self, entries: QueueEntryQuerySet, clocks: list[PriorityClass], *, batch: int, is_strict: bool = False
+        self,
+        entries: QueueEntryQuerySet,
+        clocks: list[PriorityClass],
+        *,
+        first: Callable[..., list[QueueEntry]],
+        batch: int,
+        is_strict: bool = False,
     ) -> None:
+        """Pick from `entries`; `first` returns the first batch of a class of them."""
         self._entries = entries
+        self._first = first
         self._is_strict = is_strict
         self._batch = batch
         self._read_of: dict[int, int] = {}
@@ -146,12 +154,14 @@ class Picker:
 
     def _read(self, priority: int, after: QueueEntry | None = None) -> deque[QueueEntry]:
         """Return the class's next entries: a batch, then twice as many as were read so far, within MOST_READ."""
-        entries = self._entries.filter(priority=priority)
-        if after is not None:
-            entries = entries.filter(Q(fair_tag__gt=after.fair_tag) | Q(pk__gt=after.pk), fair_tag__gte=after.fair_tag)
         so_far = self._read_of.get(priority, 0)
         size = min(max(self._batch, so_far), MOST_READ - so_far)
-        found = deque(entries.order_by("fair_tag", "id")[:size])
+        if after is None:
+            found = deque(self._first(priority=priority))
+        else:
+            behind = Q(fair_tag__gt=after.fair_tag) | Q(pk__gt=after.pk)
+            entries = self._entries.filter(behind, priority=priority, fair_tag__gte=after.fair_tag)
+            found = deque(entries.order_by("fair_tag", "id")[:size])
         # A batch that was not filled was the rest of the class.
         self._is_cut[priority] = len(found) == size
         self._read_of[priority] = so_far + size if self._is_cut[priority] else MOST_READ
@@ -195,5 +205,5 @@ class Picker:
 
     def store(self) -> None:
         """Write the clocks that moved."""
-        for priority in self.served:
-            self._clocks[priority].save(update_fields=["virtual_time", "last_served_at", "served"])
+        if moved := [self._clocks[priority] for priority in self.served]:
+            type(moved[0]).objects.store(moved)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from functools import cached_property, lru_cache, partial
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID, uuid4
 
-from django.db import IntegrityError, transaction
-from django.db.models import Min, Q
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
+from django.utils.dateparse import parse_datetime
 
 from queueing import fairness
 from queueing.dead_letters import DeadLetterVerbs
 from queueing.entries import NOTHING, Estimate, Queueable, QueueEntryQuerySet
 from queueing.errors import AlreadyQueued
+from queueing.statements import Param, Select
 from queueing.states import LIVE_AT_PROVIDER, EntryState, Lane, ParkedReason, Priority
 from queueing.status import StatusVerbs
 
@@ -21,6 +24,19 @@ if TYPE_CHECKING:
     from queueing.models import PriorityClass, QueueEntry, TaskQueue
 
 DEFAULT_LEASE = timedelta(seconds=90)
+
+OUTLOOK = """
+SELECT EXISTS (SELECT 1 FROM queueing_queueentry WHERE provider = %s AND state = 'waiting'),
+       (SELECT MIN(parked_until) FROM queueing_queueentry WHERE provider = %s AND state = 'parked')
+"""
+
+
+class Outlook(NamedTuple):
+    """What is there to do for a provider."""
+
+    has_waiting: bool
+    next_due: datetime | None
+    """When the first parked entry is due; None: none has a time."""
 
 
 class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
@@ -34,7 +50,8 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
 
         A task with a later `run_at` is parked until then. Moves only the entry; ai_tasks.submission writes the task in
         the same transaction. Raises QueueFull at a mark of the queue (for `bulk` work the soft one), of the user in it
-        or of all queues together, and AlreadyQueued when the task has a live entry.
+        or of all queues together, and AlreadyQueued when the task has a live entry; both end the transaction: a
+        savepoint would cost every submission two round trips.
         """
         return self.enqueue_with_priority(task, Priority(task.priority), estimate=estimate, now=now)
 
@@ -48,7 +65,7 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
         self._refuse_known_full(marks, queue, now)
         scheduled = task.run_at is not None and task.run_at > now
         try:
-            with transaction.atomic():
+            with transaction.atomic(savepoint=False):
                 entry = self.entries.create(
                     task_id=task.id,
                     task_type=task.type,
@@ -88,33 +105,47 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
         self, queue: TaskQueue, clocks: list[PriorityClass] | None = None, *, batch: int, is_locking: bool = True
     ) -> fairness.Picker:
         """Return an iterator over the queue's waiting entries, best first, locked (SKIP LOCKED where there is such)."""
-        entries = self.entries.waiting().of(queue.provider, queue.lane)
+        entries = self.entries.waiting()
         if is_locking:
             entries = entries.select_for_update(skip_locked=True)
         heads = list(queue.classes.with_heads(self.entries)) if clocks is None else clocks
-        return fairness.Picker(entries, heads, batch=batch, is_strict=queue.is_strict)
+        first = partial(self._head(batch, is_locking=is_locking).rows, provider=queue.provider, lane=queue.lane)
+        entries = entries.of(queue.provider, queue.lane)
+        return fairness.Picker(entries, heads, first=first, batch=batch, is_strict=queue.is_strict)
 
-    def has_work(self, provider: str, now: datetime) -> bool:
-        """Does anything wait, or is anything parked due? A look, without locks, before the price of an admission."""
-        mine = self.entries.of(provider)
-        return mine.waiting().exists() or mine.due(now).exists()
+    @lru_cache(maxsize=64)  # noqa: B019 (managers live as long as the process)
+    def _head(self, size: int, *, is_locking: bool) -> Select[QueueEntry]:
+        wanted = {name: Param(name) for name in ("provider", "lane", "priority")}
+        entries = self.entries.waiting().select_for_update(skip_locked=True) if is_locking else self.entries.waiting()
+        return Select(lambda: entries.filter(**wanted).order_by("fair_tag", "id")[:size])
 
-    def next_due(self, provider: str) -> datetime | None:
-        """Return when the first of a provider's parked entries is due; None: none has a time."""
-        soonest: datetime | None = self.entries.parked().of(provider).aggregate(soonest=Min("parked_until"))["soonest"]
-        return soonest
+    def outlook(self, provider: str) -> Outlook:
+        """Return whether anything waits and when the first parked entry is due: a look without locks, one statement."""
+        with connection.cursor() as cursor:
+            cursor.execute(OUTLOOK, [provider, provider])
+            has_waiting, due = cursor.fetchone()
+        return Outlook(bool(has_waiting), _aware(due))
 
     def clocks(self, provider: str) -> dict[TaskQueue, list[PriorityClass]]:
         """
-        Return a provider's queues with their classes, each with `has_waiting`: one query, one index probe per class.
+        Return a provider's queues with their classes, each with `has_waiting`: two queries, one index probe per class.
 
         The lane that was served longest ago comes first, so that neither starves under the other's flood.
         """
-        classes = self.model.class_model().objects.filter(queue__provider=provider)
-        found: dict[TaskQueue, list[PriorityClass]] = {}
-        for clock in classes.with_heads(self.entries).select_related("queue"):
-            found.setdefault(clock.queue, []).append(clock)
-        return dict(sorted(found.items(), key=lambda item: (_last_served(item[1]), item[0].lane)))
+        found: dict[int, list[PriorityClass]] = {}
+        for clock in self._classes.rows(provider=provider):
+            found.setdefault(clock.queue_id, []).append(clock)
+        queues = [(queue, found.get(queue.pk, [])) for queue in self._queues.rows(provider=provider)]
+        return dict(sorted(queues, key=lambda item: (_last_served(item[1]), item[0].lane)))
+
+    @cached_property
+    def _queues(self) -> Select[TaskQueue]:
+        return Select(lambda: self.filter(provider=Param("provider")))
+
+    @cached_property
+    def _classes(self) -> Select[PriorityClass]:
+        classes = self.model.class_model().objects
+        return Select(lambda: classes.filter(queue__provider=Param("provider")).with_heads(self.entries))
 
     @transaction.atomic
     def dequeue(
@@ -263,3 +294,9 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
 
 def _last_served(clocks: Iterable[PriorityClass]) -> datetime:
     return max((clock.last_served_at or fairness.LONG_AGO for clock in clocks), default=fairness.LONG_AGO)
+
+
+def _aware(value: datetime | str | None) -> datetime | None:
+    """Return what a bare cursor gave as a time: SQLite keeps text, in UTC."""
+    found = parse_datetime(value) if isinstance(value, str) else value
+    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)

@@ -11,20 +11,26 @@ from django.db.models import F, Q
 from ai_tasks.accounts.fields import usd
 from ai_tasks.accounts.models import Attempt, Budget, BudgetPeriod, Hold
 from queueing.models import QueueEntry
+from queueing.statements import Param, Select
 from queueing.states import ParkedReason
 
 ZERO = Decimal(0)
 
 
+_applicable = Select(
+    lambda: Budget.objects.filter(
+        Q(scope=Budget.Scope.GLOBAL)
+        | Q(scope=Budget.Scope.PROVIDER, scope_key=Param("provider"))
+        | Q(scope=Budget.Scope.USER, scope_key=Param("owner"))
+        | Q(scope=Budget.Scope.TASK_TYPE, scope_key=Param("task_type")),
+        is_enabled=True,
+    ).order_by("id")
+)
+
+
 def applicable(*, owner_id: int | str, provider: str, task_type: str) -> list[Budget]:
     """Return the enabled budgets that bound such a call, in the order of their ids (the lock order)."""
-    scopes = (
-        Q(scope=Budget.Scope.GLOBAL)
-        | Q(scope=Budget.Scope.PROVIDER, scope_key=provider)
-        | Q(scope=Budget.Scope.USER, scope_key=str(owner_id))
-        | Q(scope=Budget.Scope.TASK_TYPE, scope_key=task_type)
-    )
-    return list(Budget.objects.filter(scopes, is_enabled=True).order_by("id"))
+    return _applicable.rows(owner=str(owner_id), provider=provider, task_type=task_type)
 
 
 def current_period(budget: Budget, now: datetime) -> BudgetPeriod:

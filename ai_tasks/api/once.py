@@ -25,15 +25,15 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 )
 
 
-@transaction.atomic
 def create_once(
     request: Request, *, call: str, make: Callable[[], tuple[UUID, Made]], find: Callable[[UUID], Made | None]
 ) -> tuple[Made, bool]:
     """
     Make the object, once per Idempotency-Key of the caller; return it and whether it was there already.
 
-    `call` names method and path. `make` runs in this transaction and returns the object's id and the object; `find`
-    gets that id when the key is sent again. Raises InvalidInput, and Refused: 409, 422 or, when it is gone, 404.
+    `call` names method and path. `make`, which is atomic by itself, returns the object's id and the object; with a key
+    it runs in the key's transaction. `find` gets that id when the key is sent again. Raises InvalidInput, and Refused:
+    409, 422 or, when it is gone, 404.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None:
@@ -41,6 +41,13 @@ def create_once(
     if not idempotency.KEY.fullmatch(key):
         mistake = Mistake("Idempotency-Key", "not 1 to 200 printable ASCII characters")
         raise InvalidInput("The Idempotency-Key cannot be used.", errors=(mistake,))
+    with transaction.atomic():
+        return _made_or_found(request, key, call, make, find)
+
+
+def _made_or_found(
+    request: Request, key: str, call: str, make: Callable[[], tuple[UUID, Made]], find: Callable[[UUID], Made | None]
+) -> tuple[Made, bool]:
     record, is_new = _claim(request, key, call)
     if is_new:
         object_id, made = make()
