@@ -63,17 +63,23 @@ class Plan:
 
 @transaction.atomic
 def plan(
-    tasks: QuerySet[Any], provider: str, *, workers: Workers, limit: int = BATCH, now: datetime | None = None
+    tasks: QuerySet[Any],
+    provider: str,
+    *,
+    workers: Workers,
+    limit: int = BATCH,
+    next_due: datetime | None = None,
+    now: datetime | None = None,
 ) -> Plan:
     """
     Admit what the provider has room for, best first, and return what to send and when to look again.
 
     Atomic under the provider's lock. Each admitted entry is `queued` with its epoch one higher, has an attempt row and
     its money held; each entry refused by a gate of its own is parked with the reason and the key that wakes it.
+    `next_due`: when the first parked entry is due, as the caller just saw; who parks another since rings.
     """
     take_provider_lock(provider)
     now = now or clock.now()
-    next_due = TaskQueue.objects.outlook(provider).next_due
     if next_due and next_due <= now:
         QueueEntry.objects.due(now).of(provider).wake()
         next_due = TaskQueue.objects.outlook(provider).next_due

@@ -87,7 +87,8 @@ def admit(provider: str, *, now: datetime | None = None) -> datetime | None:
     if not outlook.has_waiting and (outlook.next_due is None or outlook.next_due > at):
         return outlook.next_due
     workers = WorkerProcess.objects.consumers(at)
-    plan = admission.plan(AIGenerationTask.objects.all(), provider, workers=workers, now=now)
+    tasks = AIGenerationTask.objects.all()
+    plan = admission.plan(tasks, provider, workers=workers, next_due=outlook.next_due, now=now)
     for each in plan.dispatches:
         send(each)
     return plan.next_wake_at

@@ -19,7 +19,7 @@ from ai_tasks.states import ACTIVE, REVIVABLE, TERMINAL, TaskStatus
 from providers import routing
 from providers.errors import ProviderError
 from providers.types import Completion
-from queueing.models import QueueEntry
+from queueing.models import QueueEntry, TaskQueue
 from queueing.statements import Param, Select
 from queueing.states import Lane
 
@@ -184,7 +184,8 @@ class AIGenerationTaskManager(models.Manager.from_queryset(AIGenerationTaskQuery
         """
         for each in [provider] if provider else routing.slugs():
             consumers = [([capacity.celery_queue(each, lane) for lane in Lane.values], capacity.UNLIMITED)]
-            plan = admission.plan(self.all(), each, workers=consumers, limit=1, now=now)
+            due = TaskQueue.objects.outlook(each).next_due
+            plan = admission.plan(self.all(), each, workers=consumers, limit=1, next_due=due, now=now)
             for dispatch in plan.dispatches[:1]:
                 at = now or clock.now()
                 return lease.begin(

@@ -44,7 +44,7 @@ def _route(alias: str) -> list[Candidate]:
 
 def limits(provider: str) -> dict[str, Limits]:
     """Return the provider's bounds by model; the key "" is the provider as a whole and always there."""
-    rows = ProviderLimit.objects.filter(provider=provider)
+    rows = ProviderLimit.objects.raw("SELECT * FROM providers_providerlimit WHERE provider_id = %s", [provider])
     return {"": Limits()} | {
         row.model: Limits(row.max_concurrency, row.requests_per_minute, row.tokens_per_minute) for row in rows
     }

@@ -16,7 +16,7 @@ from ai_tasks.lease import Lease
 from ai_tasks.models import AIGenerationTask, Attempt
 from ai_tasks.submission import TaskRequest, submit
 from providers.types import Completion, FinishReason, Usage
-from queueing.models import QueueEntry
+from queueing.models import QueueEntry, TaskQueue
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 WORKER, OTHER_WORKER = UUID(int=1), UUID(int=2)
@@ -40,7 +40,8 @@ def plan(provider: str = "simulator", *, threads: int = MANY_THREADS, now: datet
     """Admit as if workers with so many threads consumed both lanes of the provider."""
     lanes = [f"ai.{provider}.default", f"ai.{provider}.long"]
     workers = [(lanes, threads)] if threads else []
-    return admission.plan(AIGenerationTask.objects.all(), provider, workers=workers, limit=limit, now=now)
+    tasks, due = AIGenerationTask.objects.all(), TaskQueue.objects.outlook(provider).next_due
+    return admission.plan(tasks, provider, workers=workers, limit=limit, next_due=due, now=now)
 
 
 def several(owner: User, count: int, **wish: Any) -> list[AIGenerationTask]:
