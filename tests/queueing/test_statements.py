@@ -7,8 +7,8 @@ import pytest
 from django.db.models import F
 
 from queueing.models import QueueEntry
-from queueing.states import EntryState, Lane
 from queueing.statements import Param, Select, Update
+from queueing.states import EntryState, Lane
 from tests.queueing.conftest import Enqueue
 
 pytestmark = pytest.mark.django_db
