@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import transaction
 
 from queueing.entries import Estimate
 from queueing.models import QueueEntry, TaskQueue
@@ -37,8 +38,9 @@ Enqueue = Callable[..., QueueEntry]
 
 @pytest.fixture
 def enqueue(db: None) -> Enqueue:
-    """Return a function that enqueues a job of 100 tokens; its options are the job's."""
+    """Return a function that enqueues a job of 100 tokens, as a transaction of its own; its options are the job's."""
 
+    @transaction.atomic
     def put(*, tokens: int = 100, now: datetime = NOW, **job: object) -> QueueEntry:
         return TaskQueue.objects.enqueue(Job(**job), estimate=Estimate(tokens, 0), now=now)  # type: ignore[arg-type]
 
