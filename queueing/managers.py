@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property, lru_cache, partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
-from django.utils.dateparse import parse_datetime
 
 from queueing import fairness
 from queueing.dead_letters import DeadLetterVerbs
@@ -24,19 +23,6 @@ if TYPE_CHECKING:
     from queueing.models import PriorityClass, QueueEntry, TaskQueue
 
 DEFAULT_LEASE = timedelta(seconds=90)
-
-OUTLOOK = """
-SELECT EXISTS (SELECT 1 FROM queueing_queueentry WHERE provider = %s AND state = 'waiting'),
-       (SELECT MIN(parked_until) FROM queueing_queueentry WHERE provider = %s AND state = 'parked')
-"""
-
-
-class Outlook(NamedTuple):
-    """What is there to do for a provider."""
-
-    has_waiting: bool
-    next_due: datetime | None
-    """When the first parked entry is due; None: none has a time."""
 
 
 class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
@@ -118,13 +104,6 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
         wanted = {name: Param(name) for name in ("provider", "lane", "priority")}
         entries = self.entries.waiting().select_for_update(skip_locked=True) if is_locking else self.entries.waiting()
         return Select(lambda: entries.filter(**wanted).order_by("fair_tag", "id")[:size])
-
-    def outlook(self, provider: str) -> Outlook:
-        """Return whether anything waits and when the first parked entry is due: a look without locks, one statement."""
-        with connection.cursor() as cursor:
-            cursor.execute(OUTLOOK, [provider, provider])
-            has_waiting, due = cursor.fetchone()
-        return Outlook(bool(has_waiting), _aware(due))
 
     def clocks(self, provider: str) -> dict[TaskQueue, list[PriorityClass]]:
         """
@@ -294,9 +273,3 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
 
 def _last_served(clocks: Iterable[PriorityClass]) -> datetime:
     return max((clock.last_served_at or fairness.LONG_AGO for clock in clocks), default=fairness.LONG_AGO)
-
-
-def _aware(value: datetime | str | None) -> datetime | None:
-    """Return what a bare cursor gave as a time: SQLite keeps text, in UTC."""
-    found = parse_datetime(value) if isinstance(value, str) else value
-    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Count, Min, Sum
+from django.utils.dateparse import parse_datetime
 
 from queueing import backpressure
 from queueing.backpressure import Mark
@@ -31,6 +33,20 @@ class Flow(NamedTuple):
 
     entered: float | None
     started: float | None
+
+
+OUTLOOK = """
+SELECT EXISTS (SELECT 1 FROM queueing_queueentry WHERE provider = %s AND state = 'waiting'),
+       (SELECT MIN(parked_until) FROM queueing_queueentry WHERE provider = %s AND state = 'parked')
+"""
+
+
+class Outlook(NamedTuple):
+    """What is there to do for a provider."""
+
+    has_waiting: bool
+    next_due: datetime | None
+    """When the first parked entry is due; None: none has a time."""
 
 
 class StatusVerbs(QueueRows):
@@ -151,6 +167,13 @@ class StatusVerbs(QueueRows):
                 return word
         return "normal"
 
+    def outlook(self, provider: str) -> Outlook:
+        """Return whether anything waits and when the first parked entry is due: a look without locks, one statement."""
+        with connection.cursor() as cursor:
+            cursor.execute(OUTLOOK, [provider, provider])
+            has_waiting, due = cursor.fetchone()
+        return Outlook(bool(has_waiting), _aware(due))
+
     # Pause.
 
     def pause(self, provider: str, *, reason: str, until: datetime | None = None, now: datetime) -> int:
@@ -164,3 +187,9 @@ class StatusVerbs(QueueRows):
         """Let a provider's lanes go on; return how many changed."""
         paused = self.filter(provider=provider, paused_at__isnull=False)
         return paused.update(paused_at=None, paused_until=None, pause_reason="")
+
+
+def _aware(value: datetime | str | None) -> datetime | None:
+    """Return what a bare cursor gave as a time: SQLite keeps text, in UTC."""
+    found = parse_datetime(value) if isinstance(value, str) else value
+    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
