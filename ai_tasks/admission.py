@@ -46,6 +46,8 @@ class Dispatch:
     dispatch_id: UUID
     provider: str
     lane: str
+    is_alone: bool = False
+    """In quarantine: in a process of its own."""
 
 
 @dataclass(slots=True)
@@ -157,7 +159,9 @@ class _Admission:
             if tight := budgets.tight(periods, amount or ZERO):
                 self._park(entry, ParkedReason.BUDGET, key=str(tight.budget_id), until=tight.ends_at)
             return None
-        dispatch = Dispatch(entry.task_id, entry.epoch + 1, uuid4(), entry.provider, entry.lane)
+        dispatch = Dispatch(
+            entry.task_id, entry.epoch + 1, uuid4(), entry.provider, entry.lane, is_alone=entry.is_quarantined
+        )
         return _Chosen(entry, dispatch, amount, periods)
 
     def _periods(self, entry: QueueEntry) -> list[BudgetPeriod]:

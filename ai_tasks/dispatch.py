@@ -20,7 +20,7 @@ from queueing.models import TaskQueue
 
 logger = logging.getLogger(__name__)
 
-RUN_TASK = "ai_tasks.run_task"
+RUN_TASK, RUN_ALONE_TASK = "ai_tasks.run_task", "ai_tasks.run_alone"
 IDLE_SECONDS = 60.0
 """How long the thread sleeps when nothing is known to come; beat rings well before."""
 AGAIN_SECONDS = 0.05
@@ -61,7 +61,7 @@ def send(dispatch: Dispatch) -> bool:
         return False
     try:
         current_app.send_task(
-            RUN_TASK,
+            RUN_ALONE_TASK if dispatch.is_alone else RUN_TASK,
             kwargs={
                 "task_id": str(dispatch.task_id),
                 "epoch": dispatch.epoch,

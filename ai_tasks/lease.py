@@ -130,6 +130,16 @@ def give_back(tasks: QuerySet[Any], entry: QueueEntry, now: datetime, *, until: 
     return True
 
 
+@transaction.atomic
+def decline(
+    tasks: QuerySet[Any], task_id: UUID, epoch: int, *, dispatch_id: UUID, until: datetime, now: datetime
+) -> bool:
+    """Give a handed-over entry back until then, without using up a try; False when it was not ours to run."""
+    fence = QueueEntry.objects.held_as(task_id, epoch, EntryState.QUEUED).filter(dispatch_id=dispatch_id)
+    entry = fence.select_for_update().first()
+    return entry is not None and give_back(tasks, entry, now, until=until)
+
+
 def release_attempt(entry: QueueEntry, now: datetime) -> None:
     """End the attempt of an entry that was handed over but not begun: it costs nothing."""
     for attempt in Attempt.objects.of_lease(entry.task_id, entry.epoch).filter(state=AttemptState.ADMITTED):
@@ -144,15 +154,21 @@ def end_probe(attempt: Attempt, now: datetime) -> None:
         control.give_probe_back(attempt.provider)
 
 
+DEADLINE_GRACE = timedelta(seconds=30)
+"""How long past its deadline a running task may still be settled before its lease is not renewed any more."""
+
+
 def renew(leases: list[tuple[UUID, int]], *, worker: UUID, lease: timedelta, now: datetime) -> set[tuple[UUID, int]]:
     """
     Extend these (task, epoch) leases of this worker and return those that still are its own.
 
+    One whose deadline has passed is not: whoever holds on to it loses it, and the rescue times the task out.
     Rows that somebody else has locked are passed over and count as kept: one slow row must not cost the others theirs.
     """
     if not leases:
         return set()
-    mine = QueueEntry.objects.running().filter(worker=worker, task_id__in=[task_id for task_id, _ in leases])
+    mine = QueueEntry.objects.running().filter(worker=worker, deadline_at__gt=now - DEADLINE_GRACE)
+    mine = mine.filter(task_id__in=[task_id for task_id, _ in leases])
     with transaction.atomic():
         free = list(mine.select_for_update(skip_locked=True).values_list("pk", flat=True))
         QueueEntry.objects.filter(pk__in=free).update(leased_until=now + lease)

@@ -24,6 +24,8 @@ def carry_out(
     tasks: QuerySet[Any], entry: QueueEntry, task: Any, decision: Decision, what: dict[str, Any], now: datetime
 ) -> None:
     """Move task and entry as decided. Part of the caller's transaction, which has both locked."""
+    if decision.is_alone:
+        QueueEntry.objects.filter(pk=entry.pk).update(is_quarantined=True)
     if decision.step == Step.RETRY:
         requeue(tasks, entry, task, decision.until, now, error=what)
     elif decision.step == Step.FALL_BACK:
@@ -112,13 +114,18 @@ def finish(
     `used_tokens`: what the last attempt used, where the user's share does not know it yet.
     """
     TaskQueue.objects.forget(entry, used_tokens=used_tokens)
+    close(tasks, task, status, now, **values)
+    _wake_waiting_for(entry)
+
+
+def close(tasks: QuerySet[Any], task: Any, status: TaskStatus, now: datetime, **values: Any) -> None:
+    """End a task that has no entry (any more) in this status. Part of the caller's transaction, which has it locked."""
     cost = charges.total_usd(task.pk)
     tasks.filter(pk=task.pk).update(status=status, finished_at=now, cost_usd=cost, updated_at=now, **values)
     chunks.fold(task)
     if registry.get(task.type).on_finished:
         task.finish_hooks.create(due_at=now)
     announce(task, status)
-    _wake_waiting_for(entry)
 
 
 def _wake_waiting_for(entry: QueueEntry) -> None:

@@ -13,8 +13,8 @@ FIRST_BACKOFF = timedelta(seconds=0.5)
 LONGEST_BACKOFF = timedelta(seconds=60)
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 DEFAULT_RETRY_AFTER = timedelta(seconds=5)
-MAX_CRASHES = 5
-"""Crashes after which a task is taken to be their cause."""
+CRASHES_AMONG_OTHERS = 2
+"""Crashes that prove nothing: somebody else of the same process may be the cause. The next try runs alone."""
 
 _random = random.SystemRandom()
 
@@ -38,6 +38,8 @@ class Decision:
     step: Step
     reason: str = ""
     until: datetime | None = None
+    is_alone: bool = False
+    """Only in a process of its own."""
 
 
 def backoff(failures: int) -> timedelta:
@@ -65,15 +67,20 @@ def after_error(task: Any, task_type: TaskType, error: ProviderError, now: datet
     return Decision(Step.RETRY, until=now + backoff(task.tries + task.infrastructure_tries))
 
 
-def after_crash(task: Any, now: datetime) -> Decision:
-    """Decide what follows a lost worker; the task's counter includes it already."""
+def after_crash(task: Any, now: datetime, *, was_alone: bool = False) -> Decision:
+    """
+    Decide what follows a lost worker; the task's counter includes it already.
+
+    The first crash is forgiven, the second backs off, and what comes then runs alone: only a crash there is poison.
+    """
     if task.cancel_requested_at:
         return Decision(Step.CANCEL)
     if now >= task.deadline_at:
         return Decision(Step.TIME_OUT, "deadline")
-    if task.crashes >= MAX_CRASHES:
+    if was_alone:
         return Decision(Step.FAIL, "crashed")
-    return Decision(Step.RETRY, until=now + backoff(task.crashes) if task.crashes > 1 else None)
+    until = now + backoff(task.crashes) if task.crashes > 1 else None
+    return Decision(Step.RETRY, until=until, is_alone=task.crashes >= CRASHES_AMONG_OTHERS)
 
 
 def retry_after(error: ProviderError) -> timedelta:

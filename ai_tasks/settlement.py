@@ -7,13 +7,14 @@ lease was lost. What a lost lease's call used is still charged: it was started, 
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from ai_tasks import chunks, outcome, policy
+from ai_tasks import chunks, doorbell, outcome, policy
 from ai_tasks.accounts import charges
 from ai_tasks.accounts.models import Attempt, AttemptState
 from ai_tasks.chunks import Piece
@@ -171,14 +172,18 @@ def cancel(tasks: QuerySet[Any], task_id: UUID, now: datetime) -> None:
     """
     Cancel a live task; idempotent.
 
-    One that waits ends at once. One that runs is asked to stop; an answer that is complete by then wins.
+    One that waits ends at once, also where its entry is missing. One that runs is asked to stop; an answer that is
+    complete by then wins.
     """
     entry = QueueEntry.objects.for_task(task_id).select_for_update().first()
     task = tasks.select_for_update().get(pk=task_id)
-    if entry is None or task.status not in ACTIVE:
+    if task.status not in ACTIVE:
         return
     tasks.filter(pk=task_id, cancel_requested_at=None).update(cancel_requested_at=now, updated_at=now)
-    if entry.state == EntryState.RUNNING:
+    if entry is None:
+        if task.status == TaskStatus.PENDING:
+            outcome.close(tasks, task, TaskStatus.CANCELLED, now, error=None)
+    elif entry.state == EntryState.RUNNING:
         TaskQueue.objects.remove(task_id, now=now)
         announce(task, task.status)
     else:
@@ -187,13 +192,15 @@ def cancel(tasks: QuerySet[Any], task_id: UUID, now: datetime) -> None:
 
 
 @transaction.atomic
-def lose(tasks: QuerySet[Any], entry: QueueEntry, now: datetime) -> bool:
+def lose(tasks: QuerySet[Any], entry: QueueEntry, now: datetime, *, is_verdict: bool = True) -> bool:
     """
     Take a running entry away from a worker whose lease has passed.
 
     The predicate is repeated under the lock. The attempt is `lost`: a late result still settles its money, else it is
-    charged by estimate after the grace.
+    charged by estimate after the grace. `is_verdict`: a crash of a task that ran alone is its own doing.
     """
+    if not Attempt.objects.of_lease(entry.task_id, entry.epoch).exists():
+        return _put_back(tasks, entry, now)
     held = _locked(tasks, entry.task_id, entry.epoch)
     if held is None or held[0].leased_until is None or held[0].leased_until >= now:
         return False
@@ -204,7 +211,35 @@ def lose(tasks: QuerySet[Any], entry: QueueEntry, now: datetime) -> bool:
     task.crashes += 1
     tasks.filter(pk=task.pk).update(crashes=F("crashes") + 1)
     what = {"code": "worker_lost", "message": "The worker that ran it went away.", "retryable": True}
-    outcome.carry_out(tasks, entry, task, policy.after_crash(task, now), what, now)
+    decision = policy.after_crash(task, now, was_alone=entry.is_quarantined and is_verdict)
+    outcome.carry_out(tasks, entry, task, decision, what, now)
+    return True
+
+
+def _put_back(tasks: QuerySet[Any], entry: QueueEntry, now: datetime) -> bool:
+    """Make an entry wait again whose lease has passed and that `TaskQueue.dequeue` leased, without its task."""
+    lost = QueueEntry.objects.with_lost_lease(now).filter(pk=entry.pk, epoch=entry.epoch)
+    if not lost.wake():
+        return False
+    tasks.filter(pk=entry.task_id, status=TaskStatus.PENDING, epoch__lt=entry.epoch).update(epoch=entry.epoch)
+    transaction.on_commit(partial(doorbell.ring, entry.provider), robust=True)
+    return True
+
+
+@transaction.atomic
+def give_up(tasks: QuerySet[Any], task_id: UUID, reason: str, message: str, now: datetime) -> bool:
+    """
+    End a pending task as failed, with a dead letter that says why; False when it is not pending.
+
+    What was handed over but not begun is taken back: it costs nothing. One that runs is not touched.
+    """
+    entry = QueueEntry.objects.for_task(task_id).exclude(state=EntryState.RUNNING).select_for_update().first()
+    task = tasks.select_for_update().filter(pk=task_id, status=TaskStatus.PENDING).first()
+    if entry is None or task is None:
+        return False
+    release_attempt(entry, now)
+    what = {"code": reason, "message": storable(message)[:500], "retryable": True}
+    outcome.bury(tasks, entry, task, TaskStatus.FAILED, reason, what, now)
     return True
 
 

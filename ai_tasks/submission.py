@@ -216,6 +216,19 @@ def cancel(task: AIGenerationTask, *, now: datetime | None = None) -> AIGenerati
     return AIGenerationTask.objects.get(pk=task.pk)
 
 
+def give_up(task: AIGenerationTask, reason: str = "", *, now: datetime | None = None) -> AIGenerationTask:
+    """
+    End a pending task as failed, with a dead letter, and return it fresh; for operators.
+
+    Raises NotPossible where the task is not pending (any more).
+    """
+    message = reason or "An operator ended it."
+    if not settlement.give_up(AIGenerationTask.objects.all(), task.pk, "operator", message, now or clock.now()):
+        raise NotPossible("Only a pending task can be given up; cancel one that runs.")
+    transaction.on_commit(partial(finish_hooks.run_for, task.pk), robust=True)
+    return AIGenerationTask.objects.get(pk=task.pk)
+
+
 @transaction.atomic
 def retry(task: AIGenerationTask, *, now: datetime | None = None) -> AIGenerationTask:
     """

@@ -44,17 +44,32 @@ Row = TypeVar("Row", QueueEntry, Attempt, AIGenerationTask)
 
 
 def _each(rows: Iterable[Row], act: Callable[[Row], object]) -> int:
-    """Act on each row in a transaction of its own; one that fails hurts only itself. Return how many it moved."""
+    """
+    Act on each row, locked and as it is then, in a transaction of its own; return how many it moved.
+
+    One that fails hurts only itself; one that is gone, or that somebody else has locked (another beat, whoever settles
+    it), is passed over.
+    """
     moved = 0
     for row in rows:
         try:
             with transaction.atomic():
-                moved += bool(act(row))
+                fresh = _locked(row)
+                moved += bool(fresh and act(fresh))
         except DatabaseError as error:
             logger.warning("The %s %s was passed over: %s", row._meta.verbose_name, row, error)
         except Exception:
             logger.exception("The %s %s could not be swept.", row._meta.verbose_name, row)
     return moved
+
+
+def _locked(row: Row) -> Row | None:
+    """Return the row as it is now, locked; None: it is gone or in other hands. A task is locked before its attempt."""
+    tasks = AIGenerationTask.objects.select_for_update(skip_locked=True)
+    if isinstance(row, Attempt) and not tasks.filter(pk=row.task_id).values_list("pk")[:1]:
+        return None
+    found: Row | None = type(row)._default_manager.select_for_update(skip_locked=True).filter(pk=row.pk).first()
+    return found
 
 
 def rescue_lost_leases(now: datetime) -> int:
@@ -71,15 +86,11 @@ def rescue_from_dead_processes(now: datetime) -> int:
     """
     running = QueueEntry.objects.running().order_by("id")
     running.update(leased_until=now - timedelta(seconds=1))
-    rescued = _each(running, lambda entry: settlement.lose(AIGenerationTask.objects.all(), entry, now))
     tasks = AIGenerationTask.objects.all()
+    rescued = _each(running, lambda entry: settlement.lose(tasks, entry, now, is_verdict=False))
     queued = QueueEntry.objects.queued().order_by("id")
     WorkerProcess.objects.all().delete()
-    return rescued + _each(queued, lambda entry: lease.give_back(tasks, _lock(entry), now))
-
-
-def _lock(entry: QueueEntry) -> QueueEntry:
-    return QueueEntry.objects.select_for_update().get(pk=entry.pk)
+    return rescued + _each(queued, lambda entry: lease.give_back(tasks, entry, now))
 
 
 def send_lost_messages(now: datetime) -> int:
@@ -93,7 +104,9 @@ def _send_again(entry: QueueEntry, now: datetime) -> bool:
     fence = QueueEntry.objects.held_as(entry.task_id, entry.epoch, EntryState.QUEUED)
     if not fence.filter(queued_at=entry.queued_at).update(queued_at=now) or entry.dispatch_id is None:
         return False
-    message = Dispatch(entry.task_id, entry.epoch, entry.dispatch_id, entry.provider, entry.lane)
+    message = Dispatch(
+        entry.task_id, entry.epoch, entry.dispatch_id, entry.provider, entry.lane, is_alone=entry.is_quarantined
+    )
     transaction.on_commit(lambda: dispatch.send(message), robust=True)
     return True
 
@@ -109,8 +122,7 @@ def time_out(now: datetime) -> int:
 
 
 def _time_out(entry: QueueEntry, now: datetime) -> bool:
-    entry = _lock(entry)
-    if entry.state == EntryState.RUNNING:
+    if entry.state == EntryState.RUNNING or entry.deadline_at >= now:
         return False
     task = AIGenerationTask.objects.select_for_update().get(pk=entry.task_id)
     lease.release_attempt(entry, now)
@@ -161,11 +173,10 @@ def mend_tasks_without_entry(now: datetime) -> int:
 
 
 def _mend(task: AIGenerationTask, now: datetime) -> bool:
-    logger.error("Task %s was pending without a queue entry.", task.pk)
-    fresh = AIGenerationTask.objects.select_for_update().get(pk=task.pk)
-    if fresh.status != TaskStatus.PENDING or QueueEntry.objects.for_task(task.pk).exists():
+    if task.status != TaskStatus.PENDING or QueueEntry.objects.for_task(task.pk).exists():
         return False
-    submission.enqueue_again(fresh, now)
+    logger.error("Task %s was pending without a queue entry.", task.pk)
+    submission.enqueue_again(task, now)
     return True
 
 
@@ -175,7 +186,7 @@ def wake_series(now: datetime) -> int:
     others = QueueEntry.objects.filter(sooner, serial_key=OuterRef("serial_key")).exclude(pk=OuterRef("pk"))
     parked = QueueEntry.objects.parked().filter(parked_reason=ParkedReason.EARLIER_REPLY)
     free = parked.filter(~Exists(others)).order_by("pk").values_list("pk", flat=True)
-    return parked.filter(pk__in=list(free[:BATCH])).wake()
+    return parked.filter(pk__in=list(free[:BATCH])).order_by("pk").wake_some(BATCH)
 
 
 def wake_parked(now: datetime) -> int:

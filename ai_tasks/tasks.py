@@ -7,7 +7,7 @@ from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 
-from ai_tasks import clock, dispatch, execution, finish_hooks, sweeps, worker
+from ai_tasks import clock, dispatch, execution, finish_hooks, quarantine, sweeps, worker
 from queueing.models import TaskQueue
 
 
@@ -34,6 +34,12 @@ def leave(**_: Any) -> None:
 def run_task(*, task_id: str, epoch: int, dispatch_id: str, **_: Any) -> None:
     """Run one handed-over task."""
     execution.run(UUID(task_id), epoch, UUID(dispatch_id))
+
+
+@shared_task(name=dispatch.RUN_ALONE_TASK, ignore_result=True)
+def run_alone(*, task_id: str, epoch: int, dispatch_id: str, **_: Any) -> None:
+    """Run one handed-over task that crashed its workers, in a process of its own."""
+    quarantine.run(UUID(task_id), epoch, UUID(dispatch_id))
 
 
 @shared_task(name="ai_tasks.admit", ignore_result=True)

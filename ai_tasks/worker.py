@@ -6,7 +6,7 @@ import time
 from datetime import datetime
 from functools import partial
 
-from ai_tasks import clock, dispatch, process, progress
+from ai_tasks import clock, dispatch, process, progress, quarantine
 from ai_tasks.models import WorkerProcess
 from ai_tasks.progress import ticker
 from providers import control, gateway
@@ -59,6 +59,7 @@ def _hand_back_late_calls() -> None:
     # Messages that were fetched before the drain begin late: stop those too.
     while True:
         ticker.stop_all(progress.DRAINED)
+        quarantine.stop()
         pause.wait(0.1)
 
 

@@ -96,6 +96,18 @@ class QueueEntryQuerySet(QuerySet["QueueEntry"]):
             state=EntryState.PARKED, parked_reason=reason, parked_key=key, parked_until=until, **UNLEASED
         )
 
+    def wake_some(self, limit: int) -> int:
+        """
+        Make the first of them runnable, so many at most, and return how many.
+
+        What somebody else has locked is passed over, or two who wake each other's entries would lock each other out;
+        the next sweep finds it.
+        """
+        with transaction.atomic():
+            free = list(self.select_for_update(skip_locked=True).values_list("pk", flat=True)[:limit])
+            woken: int = self.model._default_manager.parked().filter(pk__in=free).wake()
+        return woken
+
     def wake(self) -> int:
         """Make them runnable again; return how many."""
         return self.update(state=EntryState.WAITING, parked_reason="", parked_key="", parked_until=None, **UNLEASED)
@@ -138,17 +150,9 @@ class QueueEntryManager(models.Manager.from_queryset(QueueEntryQuerySet)):
         )
 
     def wake_key(self, reason: ParkedReason, key: str) -> int:
-        """
-        Wake what is parked for this key, best first and a bounded number; return how many.
-
-        What somebody else has locked is passed over, or two who wake each other's entries would lock each other out;
-        the sweep finds it.
-        """
+        """Wake what is parked for this key, best first and a bounded number; return how many."""
         parked = self.parked().filter(parked_reason=reason, parked_key=key).order_by("priority", "fair_tag", "id")
-        with transaction.atomic():
-            free = list(parked.select_for_update(skip_locked=True).values_list("pk", flat=True)[:MOST_WOKEN])
-            woken: int = self.filter(pk__in=free).wake()
-        return woken
+        return int(parked.wake_some(MOST_WOKEN))
 
 
 class PriorityClassQuerySet(QuerySet["PriorityClass"]):

@@ -29,6 +29,16 @@ def test_a_parked_task_ends_at_once(alice: User) -> None:
     assert cancel(text_task(alice, run_at=at(60)), now=at(1)).status == TaskStatus.CANCELLED
 
 
+def test_a_pending_task_whose_entry_is_missing_ends_too(alice: User) -> None:
+    task = text_task(alice)
+    QueueEntry.objects.all().delete()
+
+    assert cancel(task, now=at(1)).status == TaskStatus.CANCELLED
+
+    assert cancel(task, now=at(2)).finished_at == at(1)
+    assert violations_at_rest() == []
+
+
 def test_a_handed_over_task_ends_at_once_costs_nothing_and_its_message_finds_nothing(
     alice: User, make_budget: MakeBudget
 ) -> None:

@@ -116,12 +116,18 @@ def test_a_task_that_cost_what_it_may_is_not_tried_again() -> None:
     assert after(Task(max_cost_usd=Decimal("0.1"), cost_usd=None), StreamCut()).step == Step.RETRY
 
 
-def test_the_first_crash_is_forgiven_the_second_backs_off_the_fifth_is_poison() -> None:
-    first, second, fifth = (policy.after_crash(Task(crashes=number), NOW) for number in (1, 2, 5))
+def test_the_first_crash_is_forgiven_the_second_backs_off_and_what_comes_then_runs_alone() -> None:
+    first, second = (policy.after_crash(Task(crashes=number), NOW) for number in (1, 2))
 
-    assert (first.step, first.until) == (Step.RETRY, None)
-    assert (second.step, second.until is not None) == (Step.RETRY, True)
-    assert (fifth.step, fifth.reason) == (Step.FAIL, "crashed")
+    assert (first.step, first.until, first.is_alone) == (Step.RETRY, None, False)
+    assert (second.step, second.until is not None, second.is_alone) == (Step.RETRY, True, True)
+
+
+def test_only_a_crash_of_what_ran_alone_is_poison() -> None:
+    among_others, alone = (policy.after_crash(Task(crashes=9), NOW, was_alone=was_alone) for was_alone in (False, True))
+
+    assert (among_others.step, among_others.is_alone) == (Step.RETRY, True)
+    assert (alone.step, alone.reason) == (Step.FAIL, "crashed")
 
 
 @pytest.mark.parametrize("failures", [0, 1, 5, 20, 10_000])

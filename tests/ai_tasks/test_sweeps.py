@@ -15,11 +15,12 @@ from ai_tasks.submission import cancel
 from chat import conversation
 from chat.models import ChatMessage, ChatSession
 from providers.models import ProviderLimit
-from queueing.models import DeadLetter, QueueEntry
+from queueing.models import DeadLetter, QueueEntry, TaskQueue
 from tests.ai_tasks.conftest import MakeBudget, SetLimits
 from tests.engine import (
     NOW,
     OTHER_WORKER,
+    WORKER,
     answer,
     at,
     attempt_of,
@@ -70,17 +71,6 @@ def test_a_second_rescue_finds_nothing(alice: User) -> None:
     sweeps.rescue_lost_leases(at(91))
 
     assert sweeps.rescue_lost_leases(at(91)) == 0
-
-
-def test_a_task_whose_worker_is_lost_again_and_again_is_poison(alice: User) -> None:
-    task = text_task(alice)
-
-    for number in range(5):
-        claimed(now=at(number * 1000))
-        sweeps.rescue_lost_leases(at(number * 1000 + 91))
-
-    assert (fresh(task).status, DeadLetter.objects.get().reason) == (TaskStatus.FAILED, "crashed")
-    assert violations() == []
 
 
 def test_a_lost_task_that_was_to_be_cancelled_is_cancelled(alice: User) -> None:
@@ -230,6 +220,33 @@ def test_what_fits_a_raised_limit_goes_on(alice: User, set_limits: SetLimits) ->
 
     assert sweeps.wake_parked(at(1)) == 1
     assert len(plan(now=at(1)).dispatches) == 1
+
+
+def test_an_entry_that_was_dequeued_without_its_task_waits_again_after_its_lease(alice: User, caplog: Any) -> None:
+    task = text_task(alice)
+    TaskQueue.objects.dequeue("simulator", worker=OTHER_WORKER, now=NOW)
+
+    assert sweeps.rescue_lost_leases(at(89)) == 0
+    assert sweeps.rescue_lost_leases(at(91)) == 1
+
+    assert (entry_of(task).state, fresh(task).crashes, fresh(task).epoch) == ("waiting", 0, 1)
+    assert [each.task_id for each in plan(now=at(92)).dispatches] == [task.pk]
+    assert caplog.records == []
+    assert violations() == []
+
+
+def test_whoever_renews_past_the_deadline_loses_the_task_and_it_times_out(alice: User) -> None:
+    task = text_task(alice, deadline_seconds=100)
+    lease = claimed(WORKER)
+    assert tasks.renew(task.pk, lease.epoch, worker=WORKER, now=at(80))
+
+    assert tasks.renew(task.pk, lease.epoch, worker=WORKER, now=at(120)), "there is time to settle"
+    assert not tasks.renew(task.pk, lease.epoch, worker=WORKER, now=at(131))
+    assert sweeps.rescue_lost_leases(at(211)) == 1
+
+    assert (fresh(task).status, DeadLetter.objects.get().reason) == (TaskStatus.TIMED_OUT, "deadline")
+    assert not tasks.complete(task.pk, lease.epoch, answer(), now=at(212))
+    assert violations() == []
 
 
 def test_a_process_that_is_alone_takes_over_everything_at_once(alice: User) -> None:

@@ -6,8 +6,10 @@ from django.contrib.auth.models import User
 from ai_tasks import sweeps
 from ai_tasks.models import AIGenerationTask, Attempt, BudgetPeriod, LedgerEntry
 from ai_tasks.submission import cancel
+from queueing.models import QueueEntry
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import (
+    Held,
     answer,
     at,
     at_once,
@@ -85,4 +87,17 @@ def test_a_late_result_and_the_estimate_at_once_charge_once(alice: User, make_bu
 
         assert LedgerEntry.objects.filter(task=task).count() == 1
         cancel(task, now=at(801))
+    assert violations_at_rest() == []
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_somebody_has_locked_keeps_no_sweep_from_the_others(alice: User) -> None:
+    late = [text_task(alice, deadline_seconds=10) for _ in range(3)]
+    locked = QueueEntry.objects.filter(task_id=late[0].pk).select_for_update()
+
+    with Held(lambda: list(locked)):
+        assert sweeps.time_out(at(11)) == 2
+
+    assert sweeps.time_out(at(11)) == 1
     assert violations_at_rest() == []

@@ -1,0 +1,33 @@
+"""`manage.py run_alone TASK EPOCH DISPATCH`"""
+
+import signal
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from ai_tasks import execution, progress
+from ai_tasks.progress import ticker
+from providers import gateway
+
+
+class Command(BaseCommand):
+    """The process that ai_tasks.quarantine starts; told to stop, it hands the task back."""
+
+    help = "Run one handed-over task alone in this process. Workers start it for tasks that crashed them."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("task_id", type=UUID)
+        parser.add_argument("epoch", type=int)
+        parser.add_argument("dispatch_id", type=UUID)
+
+    def handle(self, *, task_id: UUID, epoch: int, dispatch_id: UUID, **_: Any) -> None:
+        """Run it to the end of this attempt."""
+        signal.signal(signal.SIGTERM, lambda *_: ticker.stop_all(progress.DRAINED))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches both: the worker decides
+        try:
+            execution.run(task_id, epoch, dispatch_id)
+        finally:
+            ticker.close()
+            gateway.stop(5.0)
