@@ -16,6 +16,7 @@ from ai_tasks.lease import announce
 from ai_tasks.policy import Decision, Step
 from ai_tasks.states import TaskStatus
 from ai_tasks.task_types import registry
+from queueing.entries import Estimate
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import ParkedReason
 
@@ -83,18 +84,14 @@ def bury(
     """End the task as failed or timed out, with a dead letter. Part of the caller's transaction."""
     finish(tasks, entry, task, status, now, error=what)
     TaskQueue.objects.move_to_dlq(
-        task.pk,
-        task_type=task.type,
-        provider=entry.provider,
-        model=entry.model,
-        lane=entry.lane,
-        owner_key=entry.owner_key,
-        reason=reason,
+        task,
+        reason,
         error_class=what["code"],
         message=what["message"],
         attempts=task.attempts.count(),
         payload_place=f"{task._meta.db_table}:{task.pk}",
-        created_at=now,
+        estimate=Estimate(entry.estimate_input_tokens, entry.max_output_tokens),
+        now=now,
     )
 
 

@@ -244,7 +244,7 @@ def retry(task: AIGenerationTask, *, now: datetime | None = None) -> AIGeneratio
     if fresh.status not in REVIVABLE:
         raise NotPossible(f"A {fresh.status} task cannot be tried again.")
     task_type = registry.get(fresh.type)
-    TaskQueue.objects.retry_from_dlq([fresh.pk], now=now)
+    TaskQueue.objects.take_from_dlq([fresh.pk], now=now)
     fresh.provider, fresh.model = fresh.route[0]
     values = {
         "status": TaskStatus.PENDING,

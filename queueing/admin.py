@@ -58,5 +58,18 @@ class QueueEntryAdmin(ReadOnlyAdmin):
 class RedriveAdmin(ReadOnlyAdmin):
     """Jobs that send dead letters back."""
 
-    list_display = ("id", "state", "requested_by", "provider", "redriven", "refused", "created_at", "finished_at")
+    list_display = (
+        "id",
+        "state",
+        "requested_by",
+        "provider",
+        "rate_per_second",
+        "total",
+        "done",
+        "skipped",
+        "failed",
+        "created_at",
+        "finished_at",
+        "stopped_at",
+    )
     list_filter = ("state",)

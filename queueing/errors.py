@@ -15,3 +15,12 @@ class QueueFull(Exception):
 
 class AlreadyQueued(Exception):
     """The task has a live entry already."""
+
+
+class BadFilter(ValueError):
+    """Dead letters cannot be chosen by this."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(f"{name[:100]}: {detail}")
+        self.name = name
+        self.detail = detail

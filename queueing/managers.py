@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from queueing import fairness
-from queueing.dead_letters import DeadLetterVerbs
+from queueing.dead_letters.verbs import DeadLetterVerbs
 from queueing.entries import NOTHING, Estimate, Queueable, QueueEntryQuerySet
 from queueing.errors import AlreadyQueued
 from queueing.statements import Param, Select

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from queueing.dead_letters import DeadLetterManager
+from queueing.dead_letters.models import DeadLetter, Redrive
 from queueing.entries import QueueEntryManager
 from queueing.managers import TaskQueueManager
 from queueing.shares import FairShare, FlowSample, PriorityClass
@@ -70,7 +70,7 @@ class TaskQueue(models.Model):
         return FlowSample
 
     @staticmethod
-    def dead_letter_model() -> type["DeadLetter"]:
+    def dead_letter_model() -> type[DeadLetter]:
         """The rows of the dead-letter queue."""
         return DeadLetter
 
@@ -167,87 +167,3 @@ class QueueEntry(models.Model):
     def estimate_tokens(self) -> int:
         """What it reserves of a token limit."""
         return self.estimate_input_tokens + self.max_output_tokens
-
-
-class Redrive(models.Model):
-    """One person's wish to send dead letters back: what, where to, how fast, how far."""
-
-    class State(models.TextChoices):
-        """How far the job is."""
-
-        RUNNING = "running", _("running")
-        STOPPED = "stopped", _("stopped")
-        DONE = "done", _("done")
-
-    state = models.CharField(max_length=10, choices=State.choices, default=State.RUNNING)
-    requested_by = models.CharField(max_length=150)
-    filters = models.JSONField(default=dict)
-    provider = models.SlugField(max_length=40, blank=True, default="")
-    """Where they go; empty: where they were."""
-    per_minute = models.PositiveIntegerField(null=True, blank=True)
-    redriven = models.PositiveIntegerField(default=0)
-    refused = models.PositiveIntegerField(default=0)
-    created_at = models.DateTimeField(auto_now_add=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        ordering = ("-id",)
-        verbose_name = _("redrive")
-        verbose_name_plural = _("redrives")
-
-    def __str__(self) -> str:
-        return f"#{self.pk} ({self.state})"
-
-
-class DeadLetter(models.Model):
-    """A task that will not run again by itself, and why."""
-
-    class Resolution(models.TextChoices):
-        """What became of it."""
-
-        OPEN = "open", _("open")
-        REDRIVEN = "redriven", _("redriven")
-        DISCARDED = "discarded", _("discarded")
-
-    task_id = models.UUIDField(db_index=True)
-    task_type = models.CharField(max_length=60)
-    provider = models.SlugField(max_length=40, db_index=False)
-    model = models.CharField(max_length=120)
-    lane = models.CharField(max_length=10, choices=Lane.choices, default=Lane.DEFAULT)
-    owner_key = models.CharField(max_length=64)
-    reason = models.CharField(max_length=40)
-    """Why it stopped: `tries_used_up`, `not_retryable`, `deadline`, `crashed`, `operator`, ..."""
-    error_class = models.CharField(max_length=60)
-    """Error code of the last attempt."""
-    message = models.TextField(blank=True, default="")
-    fingerprint = models.CharField(max_length=40)
-    """Digest of the error class and the message without its numbers and ids: equal mishaps group."""
-    attempts = models.PositiveIntegerField(default=0)
-    payload_place = models.CharField(max_length=200)
-    """Where the input stands: table and primary key."""
-    resolution = models.CharField(max_length=10, choices=Resolution.choices, default=Resolution.OPEN)
-    resolved_at = models.DateTimeField(null=True, blank=True)
-    redrive = models.ForeignKey(Redrive, null=True, blank=True, on_delete=models.SET_NULL, related_name="dead_letters")
-    created_at = models.DateTimeField()
-
-    objects = DeadLetterManager()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=("task_id",), condition=Q(resolution="open"), name="dead_letter_one_open_per_task"
-            ),
-        ]
-        indexes = [
-            models.Index(
-                fields=("provider", "error_class", "fingerprint", "-id"),
-                condition=Q(resolution="open"),
-                name="dead_letter_group",
-            ),
-        ]
-        ordering = ("-id",)
-        verbose_name = _("dead letter")
-        verbose_name_plural = _("dead letters")
-
-    def __str__(self) -> str:
-        return f"{self.task_id}: {self.error_class}"

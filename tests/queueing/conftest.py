@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 
 from queueing.entries import Estimate
-from queueing.models import QueueEntry, TaskQueue
+from queueing.models import DeadLetter, QueueEntry, TaskQueue
 from queueing.states import Lane, Priority
 from tests.engine import NOW
 
@@ -34,6 +34,20 @@ class Job:
 
 
 Enqueue = Callable[..., QueueEntry]
+
+
+def bury(
+    job: Job | None = None,
+    reason: str = "tries_used_up",
+    *,
+    error_class: str = "unavailable",
+    message: str = "It did not answer.",
+    now: datetime = NOW,
+    **of_job: object,
+) -> DeadLetter:
+    """Write the dead letter of a job; other options are the job's."""
+    dead = job or Job(**of_job)  # type: ignore[arg-type]
+    return TaskQueue.objects.move_to_dlq(dead, reason, error_class=error_class, message=message, attempts=4, now=now)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import ENTRY_MOVES, LIVE_AT_PROVIDER, EntryState, Lane, ParkedReason, Priority
 from tests.engine import NOW, WORKER, at
-from tests.queueing.conftest import Enqueue
+from tests.queueing.conftest import Enqueue, Job
 
 LEASED = {"dispatch_id": UUID(int=9), "queued_at": NOW, "epoch": 1}
 SET_UP: dict[EntryState, dict[str, object]] = {
@@ -27,7 +27,7 @@ VERBS: dict[str, Callable[[QueueEntry], object]] = {
     "wake the due": lambda entry: QueueEntry.objects.due(NOW).wake(),
     "wake the key": lambda entry: QueueEntry.objects.wake_key(ParkedReason.BUDGET, "1"),
     "pause": lambda entry: TaskQueue.objects.pause("simulator", reason="", now=NOW),
-    "bury": lambda entry: TaskQueue.objects.move_to_dlq(entry.task_id, error_class="x", message="", created_at=NOW),
+    "bury": lambda entry: TaskQueue.objects.move_to_dlq(Job(id=entry.task_id), "operator", now=NOW),
 }
 
 
