@@ -53,6 +53,8 @@ class RateLimited(ProviderError):
 
     code = "rate_limited"
     used_up = False
+    scope = ""
+    """Which limit: requests, tokens, or day for a daily one; empty: it did not say."""
 
 
 class Overloaded(ProviderError):

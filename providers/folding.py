@@ -1,9 +1,19 @@
 """Fold the pieces of an answer into the whole, and judge it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from providers import tokens
-from providers.errors import ContentRefused, EmptyAnswer, MalformedAnswer, ProviderError, ProviderTimeout, StreamCut
+from providers import structured, tokens
+from providers.errors import (
+    ConnectTimeout,
+    ContentRefused,
+    EmptyAnswer,
+    MalformedAnswer,
+    ProviderError,
+    ProviderTimeout,
+    StreamCut,
+)
+from providers.tool_calls import ToolCalls
 from providers.types import (
     Completion,
     CompletionRequest,
@@ -22,6 +32,13 @@ CHARACTERS_PER_TOKEN = 128
 WORKED = (StreamCut, ProviderTimeout, MalformedAnswer, EmptyAnswer)
 """Errors before which a provider may have read the prompt, and bill it."""
 
+NOTHING = Usage(source=UsageSource.COUNTED)
+
+
+def worked(error: ProviderError) -> bool:
+    """Return whether the provider may have read the prompt before this error, and bill it."""
+    return isinstance(error, WORKED) and not isinstance(error, ConnectTimeout)
+
 
 class Fold:
     """One answer as it comes: passes the pieces on, and keeps them."""
@@ -29,6 +46,9 @@ class Fold:
     def __init__(self, request: CompletionRequest, on_delta: Callable[[Delta], None]) -> None:
         self.request, self.on_delta = request, on_delta
         self.pieces: dict[DeltaKind, list[str]] = {kind: [] for kind in DeltaKind}
+        self.tool_calls = ToolCalls()
+        self.told: Usage | None = None
+        """What the provider said was used so far."""
         self.finish: Finish | None = None
         self.room = request.max_output_tokens * CHARACTERS_PER_TOKEN + SLACK_CHARACTERS
 
@@ -41,8 +61,11 @@ class Fold:
         """Return what came of these kinds."""
         return "".join("".join(self.pieces[kind]) for kind in kinds)
 
-    def take(self, item: Delta | Finish) -> None:
+    def take(self, item: Delta | Usage | Finish) -> None:
         """Keep a piece and pass it on, fit to be stored; raises MalformedAnswer when it is endless."""
+        if isinstance(item, Usage):
+            self.told = item
+            return
         if isinstance(item, Finish):
             self.finish = item
             return
@@ -52,11 +75,18 @@ class Fold:
         self.room -= len(delta.data)
         if self.room < 0:
             raise MalformedAnswer("The answer is far longer than was asked for.")
+        if delta.kind == DeltaKind.TOOL_CALL:
+            self.tool_calls.add(delta)
         self.pieces[delta.kind].append(delta.data)
         self.on_delta(delta)
 
     def completion(self) -> Completion:
-        """Return the finished answer; raises StreamCut, EmptyAnswer or ContentRefused when it is none."""
+        """
+        Return the finished answer.
+
+        Raises StreamCut, EmptyAnswer, ContentRefused or MalformedAnswer when it is none. A format is checked only
+        where the model had said all: what its output cap cut cannot be whole.
+        """
         finish = self.finish
         if finish is None:
             raise StreamCut
@@ -66,8 +96,11 @@ class Fold:
                 raise ContentRefused
             if finish.reason != FinishReason.LENGTH:
                 raise EmptyAnswer
+        if self.request.answer_format and finish.reason == FinishReason.STOP:
+            structured.check(text, self.request.answer_format)
         request_id = storable(finish.provider_request_id)[:200]
-        return Completion(text, finish.reason, finish.usage or self.counted(), request_id)
+        calls = self.tool_calls.whole()
+        return Completion(text, finish.reason, finish.usage or self.counted(), request_id, calls)
 
     def explain(self, error: ProviderError) -> None:
         """Tell the error what came before it and what the call used."""
@@ -75,10 +108,24 @@ class Fold:
         if error.usage is None and self.finish:
             error.usage = self.finish.usage
         if error.usage is None:
-            worked = self.finish or self.has_begun or isinstance(error, WORKED)
-            error.usage = self.counted() if worked else Usage(source=UsageSource.COUNTED)
+            is_used = self.finish or self.told or self.has_begun or worked(error)
+            error.usage = self.counted() if is_used else NOTHING
 
     def counted(self) -> Usage:
-        """Return the usage as far as we can see it."""
-        said = self.text(DeltaKind.TEXT, DeltaKind.REFUSAL, DeltaKind.TOOL_CALL)
-        return tokens.count_usage(self.request.messages, said, self.text(DeltaKind.REASONING))
+        """Return the usage as far as we can see it, never below what the provider said so far."""
+        said = self.text(DeltaKind.TEXT, DeltaKind.REFUSAL) + self.tool_calls.text
+        seen = tokens.count_usage(
+            self.request.messages,
+            said,
+            self.text(DeltaKind.REASONING),
+            tools=self.request.tools,
+            answer_format=self.request.answer_format,
+        )
+        if self.told is None:
+            return seen
+        return replace(
+            self.told,
+            output_tokens=max(seen.output_tokens, self.told.output_tokens),
+            reasoning_tokens=max(seen.reasoning_tokens, self.told.reasoning_tokens),
+            source=UsageSource.ESTIMATED,
+        )

@@ -1,18 +1,31 @@
 """Call: one request to one provider, its answer folded, its bill known. Trying again is not decided here."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
-from providers import loop, pricing, registry, tokens
+from providers import loop, pricing, registry, structured, tokens
 from providers.adapters.base import Adapter
 from providers.errors import FirstTokenTimeout, IdleTimeout, ProviderError, ProviderTimeout, TotalTimeout
-from providers.folding import Fold
-from providers.types import Candidate, Completion, CompletionRequest, Delta, Message, Unpriced, Usage
+from providers.folding import NOTHING, Fold, worked
+from providers.types import (
+    AnswerFormat,
+    Candidate,
+    Completion,
+    CompletionRequest,
+    Delta,
+    EmbeddingRequest,
+    Embeddings,
+    Message,
+    Tool,
+    Unpriced,
+    Usage,
+)
 
 OnDelta = Callable[[Delta], None]
 
@@ -29,7 +42,8 @@ async def complete(candidate: Candidate, request: CompletionRequest, on_delta: O
         adapter = registry.adapter(candidate.provider)
         stream = request.stream and adapter.capabilities.streams
         await _receive(adapter, replace(request, model=candidate.model, stream=stream), fold)
-        return fold.completion()
+        # In a thread: other calls' tokens must not wait while a large answer is held to its schema.
+        return await asyncio.to_thread(fold.completion) if request.answer_format else fold.completion()
     except ProviderError as error:
         fold.explain(error)
         raise
@@ -47,6 +61,8 @@ async def _receive(adapter: Adapter, request: CompletionRequest, fold: Fold) -> 
                 fold.take(item)
                 if fold.finish:
                     break
+                if isinstance(item, Usage):
+                    continue
                 scope.reschedule(min(clock.time() + patience.idle_seconds, last))
     except TimeoutError:
         raise _timeout(fold, is_over=clock.time() >= last) from None
@@ -72,14 +88,50 @@ def stop(timeout_seconds: float) -> None:
     loop.stop(timeout_seconds)
 
 
-def estimate_input_tokens(messages: Iterable[Message]) -> int:
+async def embed(candidate: Candidate, request: EmbeddingRequest) -> Embeddings:
+    """
+    Turn the request's texts into vectors at the candidate.
+
+    Raises ProviderError with `.usage` set.
+    """
+    try:
+        adapter = registry.adapter(candidate.provider)
+        async with asyncio.timeout(request.total_timeout_seconds):
+            return await adapter.embed(replace(request, model=candidate.model))
+    except TimeoutError:
+        error: ProviderError = TotalTimeout()
+    except ProviderError as raised:
+        error = raised
+    error.usage = tokens.count_texts(request.texts) if worked(error) else NOTHING
+    raise error
+
+
+def start_embedding(candidate: Candidate, request: EmbeddingRequest) -> Future[Embeddings]:
+    """Begin the call on the process's loop and return its future; cancelling that closes the HTTP request at once."""
+    return loop.submit(embed(candidate, request))
+
+
+def estimate_input_tokens(
+    messages: Iterable[Message], *, tools: Sequence[Tool] = (), answer_format: AnswerFormat | None = None
+) -> int:
     """Return how many tokens a prompt is, rather too many than too few."""
-    return tokens.estimate_input(messages)
+    return tokens.estimate_input(messages, tools, answer_format)
 
 
-def count_usage(messages: Iterable[Message], output: str) -> Usage:
+def count_usage(
+    messages: Iterable[Message],
+    output: str,
+    *,
+    tools: Sequence[Tool] = (),
+    answer_format: AnswerFormat | None = None,
+) -> Usage:
     """Return the usage of a call that ended without a word about it, a cancelled one say, from what had come."""
-    return tokens.count_usage(messages, output)
+    return tokens.count_usage(messages, output, tools=tools, answer_format=answer_format)
+
+
+def schema_complaint(schema: Mapping[str, Any]) -> str:
+    """Return what is wrong with a schema that answers are to have, in a line; empty: nothing."""
+    return structured.complaint(schema)
 
 
 def cost_usd(candidate: Candidate, usage: Usage, at: datetime) -> Decimal | None:

@@ -7,7 +7,10 @@ from pathlib import Path
 from providers.errors import AuthenticationFailed
 from providers.types import ProviderConfig, storable
 
-KEY_LIKE = re.compile(r"\b(?:(?:g?sk|pk|rk|tsk|xai)[-_][\w*.\-]{6,}|bearer\s+\S{8,})", re.IGNORECASE)
+KEY_LIKE = re.compile(
+    r"\b(?:(?:g?sk|pk|rk|tsk|xai)[-_][\w*.\-]{6,}|AIza[\w*.\-]{8,}|AQ\.[\w*.\-]{8,}|bearer\s+\S{8,}|(?<=[?&]key=)[^\s&]+)",
+    re.IGNORECASE,
+)
 MESSAGE_BOUND = 500
 
 

@@ -6,13 +6,20 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 
+from providers.adapters.anthropic import AnthropicAdapter
 from providers.adapters.base import Adapter
+from providers.adapters.gemini import GeminiAdapter
 from providers.adapters.openai import OpenAIAdapter
 from providers.adapters.simulator import SimulatorAdapter
 from providers.errors import ModelNotFound
 from providers.types import ProviderConfig
 
-ADAPTERS: dict[str, type[Adapter]] = {"simulator": SimulatorAdapter, "openai": OpenAIAdapter}
+ADAPTERS: dict[str, type[Adapter]] = {
+    "simulator": SimulatorAdapter,
+    "openai": OpenAIAdapter,
+    "anthropic": AnthropicAdapter,
+    "gemini": GeminiAdapter,
+}
 
 
 class _Built(NamedTuple):

@@ -7,6 +7,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from providers.prompts import AnswerFormat as AnswerFormat
+from providers.prompts import Image as Image
+from providers.prompts import Message as Message
+from providers.prompts import Part as Part
+from providers.prompts import Tool as Tool
+from providers.prompts import ToolCall as ToolCall
+
 LONE_SURROGATES = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -43,9 +50,9 @@ class UsageSource(StrEnum):
     PROVIDER = "provider"
     """The provider said so."""
     COUNTED = "counted"
-    """Counted by us from what it sent."""
+    """We know it without being told: a call that was turned away used nothing."""
     ESTIMATED = "estimated"
-    """Estimated from the size of texts."""
+    """It did not say: counted by us from the size of what was sent and what came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +67,6 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a conversation; `role` is system, user or assistant."""
-
-    role: str
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
 class CompletionRequest:
     """One call: who is asked, what, and how much it may answer."""
 
@@ -76,6 +75,10 @@ class CompletionRequest:
     max_output_tokens: int
     """Always sent to the provider, so that the money held for the call is a bound."""
     temperature: float | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = ""
+    """auto, none, required, or the name of the one tool to call; empty: as the provider likes."""
+    answer_format: AnswerFormat | None = None
     stream: bool = True
     request_id: str = ""
     """Ours, `<task id>.<epoch>`; sent along so that both sides' logs meet."""
@@ -86,6 +89,19 @@ class CompletionRequest:
 
 BUCKETS = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning")
 """The disjoint kinds of tokens: Usage has `<bucket>_tokens` of each, and a price `<bucket>_usd`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """Texts to be turned into vectors."""
+
+    model: str
+    texts: tuple[str, ...]
+    dimensions: int | None = None
+    """How long the vectors are to be; None: as the model likes."""
+    request_id: str = ""
+    total_timeout_seconds: float = 60.0
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +142,7 @@ class Delta:
 
     kind: DeltaKind
     data: str
+    """Text; of a tool call JSON: `{"index", "id"?, "name"?, "arguments"?, "signature"?}`, arguments in fragments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +162,21 @@ class Completion:
     finish_reason: FinishReason
     usage: Usage
     provider_request_id: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
 
     @property
     def truncated(self) -> bool:
         """Was it cut by the output cap?"""
         return self.finish_reason == FinishReason.LENGTH
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """A vector for each text, in their order."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    usage: Usage
+    provider_request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ import os
 import shutil
 import tempfile
 
-for name in ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OLLAMA_HOST"):
-    os.environ.pop(name, None)
+for name in [*os.environ]:
+    if name.startswith(("OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OLLAMA_", "DATABASE_", "REDIS_", "CELERY_")):
+        os.environ.pop(name)
 if os.environ.get("TEST_ON") == "postgresql":
     os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
     os.environ["REDIS_URL"] = os.environ["TEST_REDIS_URL"]

@@ -5,7 +5,8 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from providers.types import CompletionRequest, Delta, Finish, ProviderConfig
+from providers.errors import BadRequest
+from providers.types import CompletionRequest, Delta, EmbeddingRequest, Embeddings, Finish, ProviderConfig, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,16 @@ class Adapter(ABC):
         self.capabilities = Capabilities()
 
     @abstractmethod
-    def stream(self, request: CompletionRequest) -> AsyncGenerator[Delta | Finish, None]:
+    def stream(self, request: CompletionRequest) -> AsyncGenerator[Delta | Usage | Finish, None]:
         """
         Call the provider and yield the pieces of its answer, then one Finish, the last.
+
+        A Usage in between is what the provider says was used so far: known even if the rest never comes.
 
         Raises ProviderError subclasses only. Closing the generator, or cancelling who waits for it, ends the call at
         the provider at once. It makes one call: trying again is for the caller to decide.
         """
+
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        """Turn texts into vectors; raises ProviderError subclasses only, BadRequest where the service has no such."""
+        raise BadRequest(f"Provider {self.config.slug!r} has no embeddings.")

@@ -2,18 +2,14 @@
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from math import isfinite
 from weakref import WeakKeyDictionary
 
 import aiohttp
 
 from providers.errors import ConnectTimeout, MalformedAnswer, StreamCut, Unavailable
 
-LONGEST_RETRY_AFTER_SECONDS = 3600.0
 LONGEST_BODY_BYTES = 16 * 1024 * 1024
 LONGEST_ERROR_BYTES = 64 * 1024
 HEADER_UNSAFE = re.compile(r"[^\x21-\x7e]")
@@ -96,37 +92,6 @@ async def beginning_of(response: aiohttp.ClientResponse, bound: int = LONGEST_ER
         while len(body) < bound and (part := await next_part(response)):
             body += part
     return bytes(body[:bound])
-
-
-def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
-    """
-    Return how long the provider asks us to wait, at most an hour; None: it does not say, or not sensibly.
-
-    `retry-after-ms` is OpenAI's; `Retry-After` in seconds or as an HTTP date is RFC 9110, section 10.2.3.
-    """
-    if (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
-        return _bounded(milliseconds / 1000)
-    said = headers.get("Retry-After", "").strip()
-    if (seconds := _number(said)) is not None:
-        return _bounded(seconds)
-    try:
-        moment = parsedate_to_datetime(said)
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return _bounded((moment - now).total_seconds())
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if isfinite(number) else None
-
-
-def _bounded(seconds: float) -> float:
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
 
 
 def header_value(text: str) -> str:

@@ -1,15 +1,14 @@
 """The chat completions format, read with suspicion; https://platform.openai.com/docs/api-reference/chat."""
 
-import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from providers.adapters import openai_errors
-from providers.errors import EmptyAnswer, MalformedAnswer, Overloaded, StreamCut, Unavailable
-from providers.types import CompletionRequest, Delta, DeltaKind, Finish, FinishReason, Usage, storable
+from providers import tool_calls
+from providers.adapters import reading, vendor_errors
+from providers.adapters.exchange import Answer
+from providers.errors import MalformedAnswer, Overloaded, Unavailable
+from providers.types import CompletionRequest, Delta, DeltaKind, FinishReason, Image, Message, Part, Usage, storable
 
-DONE = "[DONE]"
-LARGEST_COUNT = 1_000_000_000
 FINISH_REASONS = {
     "length": FinishReason.LENGTH,
     "max_tokens": FinishReason.LENGTH,
@@ -23,11 +22,11 @@ BREAKDOWNS = {"error": Unavailable, "insufficient_system_resource": Overloaded}
 """Reasons that are errors: OpenRouter's and DeepSeek's."""
 
 
-def body_for(request: CompletionRequest, *, max_tokens_field: str, include_usage: bool, simulate: bool) -> bytes:
-    """Return the JSON of a request."""
+def body_for(request: CompletionRequest, *, max_tokens_field: str, include_usage: bool) -> dict[str, Any]:
+    """Return the body of a request."""
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": [{"role": turn.role, "content": storable(turn.content)} for turn in request.messages],
+        "messages": [_turn(message) for message in request.messages],
         max_tokens_field: request.max_output_tokens,
         "stream": request.stream,
     }
@@ -35,162 +34,153 @@ def body_for(request: CompletionRequest, *, max_tokens_field: str, include_usage
         body["stream_options"] = {"include_usage": True}
     if request.temperature is not None:
         body["temperature"] = request.temperature
-    if simulate and (script := request.options.get("simulate")):
-        body["simulate"] = script
-    return json.dumps(body).encode()
+    if request.tools:
+        body["tools"] = [{"type": "function", "function": tool_json(tool)} for tool in request.tools]
+    if request.tool_choice:
+        body["tool_choice"] = tool_choice(request.tool_choice, nested=True)
+    if wanted := request.answer_format:
+        schema = {"name": wanted.name, "schema": wanted.schema, "strict": wanted.strict}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return body
 
 
-class Answer:
-    """One answer, whole or in chunks: turns each JSON text into pieces, and remembers how it ends."""
+def tool_json(tool: Any) -> dict[str, Any]:
+    """Return a tool's declaration."""
+    return {"name": tool.name, "description": storable(tool.description), "parameters": tool.parameters}
 
-    def __init__(self, key: str) -> None:
-        self._key = key
-        self._reason: FinishReason | None = None
-        self._usage: Usage | None = None
-        self._id = ""
-        self._has_refusal = self._is_done = self._has_begun = False
 
-    @property
-    def may_end(self) -> bool:
-        """Has the reason of its end been said? Usage may still follow."""
-        return self._reason is not None
+def tool_choice(choice: str, *, nested: bool) -> Any:
+    """Return the word as it is, a tool's name as an object, whose name this format keeps one level down (`nested`)."""
+    if choice in ("auto", "none", "required"):
+        return choice
+    return {"type": "function", **({"function": {"name": choice}} if nested else {"name": choice})}
 
-    @property
-    def is_done(self) -> bool:
-        """Has the stream's last word been said?"""
-        return self._is_done
 
-    def read(self, text: str) -> Iterator[Delta]:
-        """Yield the pieces of one event's data."""
-        self._has_begun = True
-        if text.strip() == DONE:
-            self._is_done = True
-            return
-        yield from self._pieces(_object(text))
+def image_url(image: Image) -> str:
+    """Return where a picture is: its address, or itself as a data URL."""
+    return image.url or f"data:{image.media_type};base64,{image.data}"
 
-    def read_last(self, text: str) -> Iterator[Delta]:
-        """Yield the pieces of what stood at the very end of a stream; half a chunk there is a cut."""
-        try:
-            yield from self.read(text)
-        except MalformedAnswer:
-            raise StreamCut from None
 
-    def read_whole(self, text: str) -> Iterator[Delta]:
-        """Yield the pieces of an answer that is not a stream."""
-        if not text.strip():
-            raise EmptyAnswer
-        payload = _object(text)
-        if not isinstance(payload.get("choices"), list) and not payload.get("error"):
+def _turn(message: Message) -> dict[str, Any]:
+    turn: dict[str, Any] = {"role": message.role, "content": _content(message)}
+    if message.tool_call_id:
+        turn["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        turn["content"] = turn["content"] or None
+        turn["tool_calls"] = [_call(call) for call in message.tool_calls]
+    return turn
+
+
+def _call(call: Any) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": storable(call.arguments)},
+    }
+    if call.signature:
+        said["extra_content"] = {"google": {"thought_signature": call.signature}}
+    return said
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    """A plain text where there are only texts: some servers take nothing else."""
+    if any(isinstance(part, Image) for part in message.parts):
+        return [_part(part) for part in message.parts]
+    return storable(message.text)
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if isinstance(part, Image):
+        return {"type": "image_url", "image_url": {"url": image_url(part)}}
+    return {"type": "text", "text": storable(part)}
+
+
+class ChatAnswer(Answer):
+    """A chat completion, or its chunks."""
+
+    LAST_WORD: ClassVar = "[DONE]"
+
+    def whole(self, payload: dict[str, Any]) -> Iterator[Delta]:
+        """Yield the pieces of a chat completion."""
+        if not isinstance(payload.get("choices"), list):
             raise MalformedAnswer("The answer has no choices.")
-        self._has_begun = self._is_done = True
-        yield from self._pieces(payload)
+        yield from self.pieces(payload)
 
-    def finish(self, provider_request_id: str) -> Finish:
-        """Return how it ended; raises EmptyAnswer when nothing came, StreamCut when no end came."""
-        if not self._has_begun:
-            raise EmptyAnswer
-        if self._reason is None and not self._is_done:
-            raise StreamCut
-        reason = self._reason or FinishReason.STOP
-        if self._has_refusal and reason == FinishReason.STOP:
-            reason = FinishReason.REFUSAL
-        return Finish(reason, self._usage, provider_request_id or self._id)
-
-    def _pieces(self, chunk: Mapping[str, Any]) -> Iterator[Delta]:
-        if chunk.get("error"):
-            raise openai_errors.from_stream(chunk, key=self._key)
-        self._id = self._id or _text(chunk, "id")
-        self._usage = usage_of(chunk.get("usage")) or self._usage
-        for choice in _objects(chunk, "choices"):
+    def pieces(self, payload: dict[str, Any]) -> Iterator[Delta]:
+        """Yield the pieces of a chunk; only the first choice counts, no other was asked for."""
+        self.id = self.id or reading.text(payload, "id")
+        self.usage = usage_of(payload.get("usage")) or self.usage
+        for choice in reading.objects(payload, "choices"):
             if choice.get("index", 0) != 0:
                 continue
             if choice.get("error"):
-                raise openai_errors.from_stream(choice, key=self._key)
+                raise vendor_errors.from_stream(choice, key=self.key)
             yield from self._said(choice.get("delta") or choice.get("message") or {})
-            self._end(_text(choice, "finish_reason"))
+            self._end(reading.text(choice, "finish_reason"))
 
     def _said(self, message: Any) -> Iterator[Delta]:
         if not isinstance(message, dict):
             raise MalformedAnswer
-        if reasoning := _text(message, "reasoning_content") or _text(message, "reasoning"):
+        if reasoning := reading.text(message, "reasoning_content") or reading.text(message, "reasoning"):
             yield Delta(DeltaKind.REASONING, reasoning)
-        if text := _content(message):
-            yield Delta(DeltaKind.TEXT, text)
-        if refusal := _text(message, "refusal"):
-            self._has_refusal = True
+        if said := _said_text(message):
+            yield Delta(DeltaKind.TEXT, said)
+        if refusal := reading.text(message, "refusal"):
+            self.has_refusal = True
             yield Delta(DeltaKind.REFUSAL, refusal)
-        for call in _objects(message, "tool_calls"):
-            yield Delta(DeltaKind.TOOL_CALL, json.dumps(call, ensure_ascii=False, separators=(",", ":")))
+        for place, call in enumerate(reading.objects(message, "tool_calls")):
+            yield _called(call, place)
 
     def _end(self, reason: str) -> None:
         if reason in BREAKDOWNS:
             raise BREAKDOWNS[reason]
         if reason:
-            self._reason = FINISH_REASONS.get(reason, FinishReason.STOP)
+            self.reason = FINISH_REASONS.get(reason, FinishReason.STOP)
 
 
-def usage_of(raw: Any) -> Usage | None:
-    """
-    Return usage in disjoint buckets; None: not said, or not sensibly.
-
-    Cached and cache-writing tokens are within prompt_tokens, reasoning within completion_tokens; xAI's reasoning is
-    beside them, which its total tells.
-    """
-    if not isinstance(raw, dict):
-        return None
-    prompt, completion = _count(raw, "prompt_tokens"), _count(raw, "completion_tokens")
-    if prompt is None or completion is None:
-        return None
-    details = _object_or_empty(raw, "prompt_tokens_details")
-    read = min(_count(details, "cached_tokens") or 0, prompt)
-    written = min(_count(details, "cache_write_tokens") or 0, prompt - read)
-    reasoning = _count(_object_or_empty(raw, "completion_tokens_details"), "reasoning_tokens") or 0
-    is_beside = reasoning > 0 and _count(raw, "total_tokens") == prompt + completion + reasoning
-    within = 0 if is_beside else min(reasoning, completion)
-    return Usage(
-        input_tokens=prompt - read - written,
-        cache_read_tokens=read,
-        cache_write_tokens=written,
-        output_tokens=completion - within,
-        reasoning_tokens=reasoning if is_beside else within,
+def _called(call: Mapping[str, Any], place: int) -> Delta:
+    """Return a fragment of a tool call; whole answers, and some servers' streams, do not number them."""
+    function = reading.member(call, "function")
+    index = reading.count(call, "index")
+    return tool_calls.delta(
+        place if index is None else index,
+        id=reading.text(call, "id"),
+        name=reading.text(function, "name"),
+        arguments=reading.text(function, "arguments"),
+        signature=reading.text(reading.member(reading.member(call, "extra_content"), "google"), "thought_signature"),
     )
 
 
-def _object(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        raise MalformedAnswer("The answer is not JSON.") from None
-    if not isinstance(found, dict):
-        raise MalformedAnswer("The answer is not a JSON object.")
-    return found
-
-
-def _objects(holder: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    found = holder.get(name) or []
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise MalformedAnswer(f"The answer's {name} is not a list of objects.")
-    return found
-
-
-def _object_or_empty(holder: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = holder.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def _text(holder: Mapping[str, Any], name: str) -> str:
-    found = holder.get(name)
-    return found if isinstance(found, str) else ""
-
-
-def _content(message: Mapping[str, Any]) -> str:
+def _said_text(message: Mapping[str, Any]) -> str:
     """Return the content, which is a text or a list of parts."""
     if isinstance(message.get("content"), list):
-        return "".join(_text(part, "text") for part in _objects(message, "content"))
-    return _text(message, "content")
+        return "".join(reading.text(part, "text") for part in reading.objects(message, "content"))
+    return reading.text(message, "content")
 
 
-def _count(holder: Mapping[str, Any], name: str) -> int | None:
-    found = holder.get(name)
-    is_count = isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= LARGEST_COUNT
-    return found if is_count else None
+def usage_of(raw: Any, *, prompt: str = "prompt", completion: str = "completion") -> Usage | None:
+    """
+    Return usage in disjoint buckets; None: not said, or not sensibly.
+
+    `prompt` and `completion` begin the names (the Responses format says input and output). Cached and cache-writing
+    tokens are within the prompt, reasoning within the completion; but xAI's and Gemini's reasoning is beside it, which
+    the total tells.
+    """
+    if not isinstance(raw, dict):
+        return None
+    asked, said = reading.count(raw, f"{prompt}_tokens"), reading.count(raw, f"{completion}_tokens")
+    if asked is None or said is None:
+        return None
+    details = reading.member(raw, f"{prompt}_tokens_details")
+    read = min(reading.count(details, "cached_tokens") or 0, asked)
+    written = min(reading.count(details, "cache_write_tokens") or 0, asked - read)
+    reasoning = reading.count(reading.member(raw, f"{completion}_tokens_details"), "reasoning_tokens") or 0
+    beside = max(0, (reading.count(raw, "total_tokens") or 0) - asked - said)
+    within = min(max(0, reasoning - beside), said)
+    return Usage(
+        input_tokens=asked - read - written,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        output_tokens=said - within,
+        reasoning_tokens=beside + within,
+    )

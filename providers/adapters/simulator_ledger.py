@@ -55,7 +55,7 @@ class Entry:
 
     def end(self) -> None:
         """Write how the call ended and what it is billed."""
-        usage = self.usage or tokens.count_usage(self.request.messages, "".join(self.sent))
+        usage = self.usage or self._counted()
         self.ledger.write(
             {
                 "event": "ended",
@@ -67,6 +67,10 @@ class Entry:
                 "outcome": self.outcome,
             }
         )
+
+    def _counted(self) -> Usage:
+        asked, said = self.request, "".join(self.sent)
+        return tokens.count_usage(asked.messages, said, tools=asked.tools, answer_format=asked.answer_format)
 
     def _common(self) -> dict[str, Any]:
         return {

@@ -1,5 +1,6 @@
 """The script of a simulated call: what a caller may ask the simulator to do."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -9,8 +10,11 @@ from providers.errors import (
     ContentRefused,
     ContextWindowExceeded,
     MalformedAnswer,
+    ModelNotFound,
     Overloaded,
+    PermissionRefused,
     ProviderError,
+    QuotaExhausted,
     RateLimited,
     StreamCut,
     Unavailable,
@@ -25,6 +29,10 @@ FAILURES: dict[str, type[ProviderError]] = {
     "refusal": ContentRefused,
     "cut": StreamCut,
     "context_window_exceeded": ContextWindowExceeded,
+    "bad_request": BadRequest,
+    "permission_refused": PermissionRefused,
+    "model_not_found": ModelNotFound,
+    "quota_exhausted": QuotaExhausted,
 }
 STALL, EMPTY = "stall", "empty"
 FAILS = (*FAILURES, STALL, EMPTY)
@@ -40,6 +48,10 @@ TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "fail_times": ((int,), "a whole number"),
     "fail_after_tokens": ((int,), "a whole number"),
     "retry_after_seconds": (NUMBER, "a number"),
+    "reasoning": ((str,), "a text"),
+    "tool_calls": ((list,), "a list"),
+    "cached_tokens": ((int,), "a whole number"),
+    "usage": ((bool,), "true or false"),
 }
 
 
@@ -65,6 +77,14 @@ class Script:
     """So many tokens come before the failure."""
     retry_after_seconds: float = 1
     """What a rate limited or overloaded answer asks for."""
+    reasoning: str = ""
+    """Said before the answer, apart from it."""
+    tool_calls: Sequence[Mapping[str, Any]] = ()
+    """What it wants called, as objects of `name` and `arguments`."""
+    cached_tokens: int = 0
+    """So much of the input is read from a cache."""
+    usage: bool = True
+    """Does it say what was used?"""
 
     def failure(self, request_id: str) -> str:
         """Return how the attempt behind that request id (`<task id>.<attempt>`) fails; empty: it does not."""
@@ -89,11 +109,20 @@ def parse(value: object) -> Script:
 
 def _check(key: str, given: Any) -> None:
     types, words = TYPES[key]
-    is_right = isinstance(given, types) and not isinstance(given, bool)
+    is_right = isinstance(given, types) and isinstance(given, bool) == (bool in types)
     if not is_right:
         raise BadRequest(f"simulate.{key} must be {words}.")
     if key == "fail" and given and given not in FAILS:
         raise BadRequest(f"simulate.fail must be one of {', '.join(FAILS)}.")
-    size = len(given) if isinstance(given, str) else given
+    if key == "tool_calls":
+        _check_calls(given)
+    size = len(given) if isinstance(given, str | list) else given
     if key != "seed" and not 0 <= size <= LARGEST:
         raise BadRequest(f"simulate.{key} must be between 0 and {LARGEST:,}{' long' if key == 'text' else ''}.")
+
+
+def _check_calls(given: Sequence[Any]) -> None:
+    for call in given:
+        is_call = isinstance(call, dict) and isinstance(call.get("name"), str) and call["name"]
+        if not is_call or not isinstance(call.get("arguments", {}), dict):
+            raise BadRequest("simulate.tool_calls must be objects with a name and, as an object, arguments.")

@@ -1,122 +1,140 @@
-"""The simulator's side of the chat completions format."""
+"""What the simulator's server needs of a vendor's format; each format is one subclass."""
 
 import json
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
-from providers.errors import (
-    AuthenticationFailed,
-    BadRequest,
-    ContentRefused,
-    ContextWindowExceeded,
-    Overloaded,
-    ProviderError,
-    RateLimited,
-    Unavailable,
-)
-from providers.types import CompletionRequest, FinishReason, Message, Usage
+from providers.adapters import reading
+from providers.errors import BadRequest, ProviderError
+from providers.tool_calls import ToolCalls
+from providers.types import CompletionRequest, Delta, DeltaKind, Finish, Image, Part, ToolCall, Usage
 
 DEFAULT_MAX_OUTPUT_TOKENS = 4096
-ERRORS: dict[type[ProviderError], tuple[int, str, str | None]] = {
-    RateLimited: (429, "requests", "rate_limit_exceeded"),
-    Overloaded: (503, "server_error", "server_overloaded"),
-    Unavailable: (500, "server_error", None),
-    AuthenticationFailed: (401, "invalid_request_error", "invalid_api_key"),
-    ContentRefused: (400, "invalid_request_error", "content_filter"),
-    ContextWindowExceeded: (400, "invalid_request_error", "context_length_exceeded"),
-    BadRequest: (400, "invalid_request_error", None),
-}
-"""Status, type and code of each failure."""
+
+Value = TypeVar("Value")
+Refusal = tuple[int, dict[str, Any], dict[str, str]]
+"""Status, body and headers."""
 
 
-def request_from(body: Any, request_id: str) -> CompletionRequest:
-    """Return the request that a body stands for; raises BadRequest with what is wrong."""
-    if not isinstance(body, dict):
-        raise BadRequest("The body must be a JSON object.")
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise BadRequest("You must provide a model parameter.")
-    if not isinstance(body.get("stream") or False, bool):
-        raise BadRequest("stream must be true or false.")
-    return CompletionRequest(
-        model=model,
-        messages=_messages(body.get("messages")),
-        max_output_tokens=_max_output_tokens(body),
-        stream=bool(body.get("stream")),
-        request_id=request_id,
-        options={"simulate": body.get("simulate")},
-    )
+class Wire(ABC):
+    """One call in one format."""
+
+    BROKEN: ClassVar[bytes] = b'{"id": "'
+    """The beginning of an answer, which is not JSON."""
+    REQUEST_ID_HEADER: ClassVar[str] = "x-request-id"
+
+    def __init__(self, request: CompletionRequest, call_id: str, body: Mapping[str, Any]) -> None:
+        self.request, self.call_id, self.body = request, call_id, body
+        self.calls = ToolCalls()
+
+    @classmethod
+    @abstractmethod
+    def request_from(cls, body: Mapping[str, Any], model: str, request_id: str) -> CompletionRequest:
+        """Return the request that a body stands for; raises BadRequest with what is wrong. `model` is the path's."""
+
+    @classmethod
+    @abstractmethod
+    def refusal(cls, error: ProviderError) -> Refusal:
+        """Return how the format turns a call away."""
+
+    @abstractmethod
+    def opening(self, input_usage: Usage) -> bytes:
+        """Return what a stream begins with."""
+
+    @abstractmethod
+    def piece(self, delta: Delta) -> bytes:
+        """Return a piece of a stream."""
+
+    @abstractmethod
+    def ending(self, finish: Finish, usage: Usage | None) -> bytes:
+        """Return the end of a stream; without usage, it does not tell."""
+
+    @abstractmethod
+    def whole(self, deltas: Sequence[Delta], finish: Finish, usage: Usage | None) -> dict[str, Any]:
+        """Return an answer that is not a stream."""
+
+    def failed(self, error: ProviderError) -> bytes:
+        """Return how a stream tells of a failure."""
+        return event(self.refusal(error)[1])
+
+    def broken(self) -> bytes:
+        """Return a piece of a stream that is not JSON."""
+        return b"data: " + self.BROKEN + b"\n\n"
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of an answer."""
+        return {self.REQUEST_ID_HEADER: f"sim-{self.call_id}"}
 
 
-def wants_usage(body: Mapping[str, Any]) -> bool:
-    """Return whether a stream should end with its usage."""
-    options = body.get("stream_options")
-    return isinstance(options, dict) and options.get("include_usage") is True
-
-
-def _messages(given: Any) -> tuple[Message, ...]:
-    if not isinstance(given, list) or not given:
-        raise BadRequest("messages must be a list with at least one message.")
-    return tuple(_message(turn) for turn in given)
-
-
-def _message(turn: Any) -> Message:
-    if not isinstance(turn, dict) or not isinstance(turn.get("role"), str):
-        raise BadRequest("A message must be an object with a role.")
-    content = turn.get("content")
-    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
-        content = "".join(part["text"] for part in content if isinstance(part.get("text"), str))
-    if not isinstance(content, str):
-        raise BadRequest("A message's content must be a text or a list of parts.")
-    return Message(turn["role"], content)
-
-
-def _max_output_tokens(body: Mapping[str, Any]) -> int:
-    given = body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_MAX_OUTPUT_TOKENS
-    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-        raise BadRequest("max_tokens must be a whole number of at least 1.")
-    return given
-
-
-def usage_json(usage: Usage) -> dict[str, Any]:
-    """Return usage as the format has it: cached within the prompt, reasoning within the completion."""
-    return {
-        "prompt_tokens": usage.total_input,
-        "completion_tokens": usage.total_output,
-        "total_tokens": usage.total,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read_tokens},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-    }
-
-
-def completion_json(head: Mapping[str, Any], text: str, reason: FinishReason, usage: Usage) -> dict[str, Any]:
-    """Return a whole answer."""
-    message = {"role": "assistant", "content": text, "refusal": None}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason.value}
-    return {**head, "object": "chat.completion", "choices": [choice], "usage": usage_json(usage)}
-
-
-def chunk(head: Mapping[str, Any], delta: Mapping[str, Any], reason: FinishReason | None = None) -> dict[str, Any]:
-    """Return one piece of a stream."""
-    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason.value if reason else None}
-    return {**head, "object": "chat.completion.chunk", "choices": [choice]}
-
-
-def usage_chunk(head: Mapping[str, Any], usage: Usage) -> dict[str, Any]:
-    """Return the piece of a stream that tells its usage."""
-    return {**head, "object": "chat.completion.chunk", "choices": [], "usage": usage_json(usage)}
-
-
-def event(payload: Mapping[str, Any]) -> bytes:
+def event(payload: Mapping[str, Any], name: str = "") -> bytes:
     """Return a server-sent event."""
-    return b"data: " + json.dumps(payload, ensure_ascii=False).encode() + b"\n\n"
+    head = f"event: {name}\n".encode() if name else b""
+    return head + b"data: " + json.dumps(payload, ensure_ascii=False).encode() + b"\n\n"
 
 
-def error_json(error: ProviderError) -> tuple[int, dict[str, Any], dict[str, str]]:
-    """Return a failure's status, body and headers."""
-    status, kind, code = ERRORS.get(type(error), (500, "server_error", None))
-    headers = {}
-    if (seconds := error.retry_after_seconds) is not None:
-        headers = {"Retry-After": str(ceil(seconds)), "retry-after-ms": str(round(seconds * 1000))}
-    return status, {"error": {"message": str(error), "type": kind, "param": None, "code": code}}, headers
+def retry_headers(error: ProviderError) -> dict[str, str]:
+    """Return the headers that say how long to wait."""
+    if (seconds := error.retry_after_seconds) is None:
+        return {}
+    return {"Retry-After": str(ceil(seconds)), "retry-after-ms": str(round(seconds * 1000))}
+
+
+def text_of(deltas: Sequence[Delta], kind: DeltaKind) -> str:
+    """Return what was said of a kind."""
+    return "".join(delta.data for delta in deltas if delta.kind == kind)
+
+
+def calls_of(deltas: Sequence[Delta]) -> tuple[ToolCall, ...]:
+    """Return the tool calls that were made."""
+    return ToolCalls.of(deltas).whole()
+
+
+def required(body: Mapping[str, Any], name: str, kind: type[Value]) -> Value:
+    """Return a member that must be there and not empty; raises BadRequest."""
+    found = body.get(name)
+    if not isinstance(found, kind) or not found:
+        raise BadRequest(f"{name}: Field required.")
+    return found
+
+
+def dicts(holder: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return a member that may be missing, else is a list of objects; raises BadRequest."""
+    found = holder.get(name) or []
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise BadRequest(f"{name} must be a list of objects.")
+    return found
+
+
+def flag(body: Mapping[str, Any], name: str) -> bool:
+    """Return a member that is true, false or missing; raises BadRequest."""
+    found = body.get(name) or False
+    if not isinstance(found, bool):
+        raise BadRequest(f"{name} must be true or false.")
+    return found
+
+
+def cap(found: Any, name: str) -> int:
+    """Return an output cap; raises BadRequest."""
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise BadRequest(f"{name} must be a whole number of at least 1.")
+    return found
+
+
+def image_from(url: str) -> Image:
+    """Return the picture that an address or a data URL stands for."""
+    if not url.startswith("data:"):
+        return Image("", url=url)
+    head, _, data = url.removeprefix("data:").partition(",")
+    return Image(head.partition(";")[0], data)
+
+
+def content_from(parts: Sequence[Part]) -> str | tuple[Part, ...]:
+    """Return a turn's content: a text where there is nothing else."""
+    return tuple(parts) if any(isinstance(part, Image) for part in parts) else "".join(map(str, parts))
+
+
+def arguments(holder: Mapping[str, Any], name: str) -> str:
+    """Return a call's arguments, which the format keeps as an object, as JSON."""
+    return json.dumps(reading.member(holder, name), ensure_ascii=False)

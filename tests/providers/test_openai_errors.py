@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from providers import errors
-from providers.adapters.http import retry_after_seconds
+from providers.adapters import retry_after
 from providers.errors import ProviderError
 from tests.providers import servers
 from tests.providers.calls import Call
@@ -145,4 +145,4 @@ def test_retry_after_comes_with_the_error(alice_ai: SetUp) -> None:
     ],
 )
 def test_retry_after_is_read_and_bounded(headers: dict[str, str], expected: float | None) -> None:
-    assert retry_after_seconds(headers, datetime(2026, 11, 23, 6, 0, tzinfo=UTC)) == expected
+    assert retry_after.from_headers(headers, datetime(2026, 11, 23, 6, 0, tzinfo=UTC)) == expected

@@ -119,7 +119,7 @@ def test_a_connection_that_breaks_off_is_a_cut(alice_ai: SetUp) -> None:
     call = call_of(said, alice_ai)
 
     assert type(call.error()) is StreamCut
-    assert call.error().usage.source == UsageSource.COUNTED
+    assert call.error().usage.source == UsageSource.ESTIMATED
     assert call.error().usage.output_tokens > 0
 
 

@@ -3,11 +3,11 @@
 import pytest
 from pytest_django import Settings
 
-from tests.providers.adapter_contract import PATIENCE, AdapterContract
+from tests.providers.adapter_contract import PATIENCE, AdapterContract, EmbeddingContract
 from tests.providers.calls import Call
 
 
-class TestSimulatorAdapter(AdapterContract):
+class TestSimulatorAdapter(AdapterContract, EmbeddingContract):
     provider = "simulator"
 
     @pytest.fixture(autouse=True)
