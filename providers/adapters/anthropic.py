@@ -159,9 +159,9 @@ class MessagesAnswer(Answer):
 
     def _count(self, holder: Mapping[str, Any]) -> None:
         """Take usage: the last word on each count is the vendor's total so far."""
-        said = reading.member(holder, "usage")
-        self._counts |= {name: value for name, value in said.items() if value is not None}
-        self.usage = usage_of(self._counts) or self.usage
+        if said := reading.member(holder, "usage"):
+            self._counts |= {name: value for name, value in said.items() if value is not None}
+            self.usage = usage_of(self._counts) or self.usage
 
     def _open(self, block: Mapping[str, Any], index: int, arguments: str) -> Iterator[Delta]:
         kind = block.get("type")
