@@ -10,7 +10,13 @@ from config import env
 
 Settings = dict[str, dict[str, Any]]
 
-ADAPTERS = ("simulator", "openai")
+ADAPTERS = ("simulator", "openai", "anthropic", "gemini")
+SHORTHANDS = {
+    "openai": ("OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1"),
+    "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
+    "gemini": ("GEMINI_API_KEY", "GEMINI_BASE_URL", "https://generativelanguage.googleapis.com"),
+}
+"""Of an adapter: the variable of its key, of its address, and the vendor's own."""
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 FIELDS = {"adapter", "base_url", "key", "options"}
 
@@ -24,11 +30,11 @@ def from_environment() -> Settings:
     Raises ImproperlyConfigured with what to mend.
     """
     found: Settings = {"simulator": {"adapter": "simulator"}}
-    if env.text("OPENAI_API_KEY") or env.text("OPENAI_BASE_URL"):
-        base_url = env.text("OPENAI_BASE_URL", "https://api.openai.com/v1")
-        found["openai"] = {"adapter": "openai", "base_url": base_url, "key": "OPENAI_API_KEY"}
+    for adapter, (key, address, vendors_own) in SHORTHANDS.items():
+        if env.text(key) or env.text(address):
+            found[adapter] = {"adapter": adapter, "base_url": env.text(address, vendors_own), "key": key}
     if host := env.text("OLLAMA_HOST"):
-        host = host if "://" in host else f"http://{host}"
+        host = host if "://" in host else f"http://{host if ':' in host else f'{host}:11434'}"
         found["ollama"] = {"adapter": "openai", "base_url": f"{host.rstrip('/')}/v1"}
     found |= _named()
     for name, settings in found.items():

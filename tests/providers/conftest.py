@@ -52,8 +52,8 @@ def simulator_url(ledger_path: Path) -> Iterator[str]:
 def alice_ai(settings: Settings) -> Callable[..., None]:
     """Return a function that sets up the provider `alice-ai` at a URL, with options."""
 
-    def set_up(base_url: str, *, key: str = "", **options: Any) -> None:
-        values = {"adapter": "openai", "base_url": base_url, "key": key, "options": options}
+    def set_up(base_url: str, *, adapter: str = "openai", key: str = "", **options: Any) -> None:
+        values = {"adapter": adapter, "base_url": base_url, "key": key, "options": options}
         settings.AI_PROVIDERS = {"alice-ai": values}
 
     return set_up

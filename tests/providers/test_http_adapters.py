@@ -10,8 +10,9 @@ from pytest_django import Settings
 from providers import gateway
 from providers.errors import BadRequest
 from providers.types import Candidate, EmbeddingRequest
-from tests.providers.adapter_contract import PATIENCE, AdapterContract, EmbeddingContract, wait_until
+from tests.providers.adapter_contract import PATIENCE, AdapterContract, wait_until
 from tests.providers.calls import Call
+from tests.providers.embedding_contract import EmbeddingContract
 
 
 def ended(ledger_path: Path) -> list[dict[str, object]]:

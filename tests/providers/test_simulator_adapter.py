@@ -3,8 +3,9 @@
 import pytest
 from pytest_django import Settings
 
-from tests.providers.adapter_contract import PATIENCE, AdapterContract, EmbeddingContract
+from tests.providers.adapter_contract import PATIENCE, AdapterContract
 from tests.providers.calls import Call
+from tests.providers.embedding_contract import EmbeddingContract
 
 
 class TestSimulatorAdapter(AdapterContract, EmbeddingContract):

@@ -18,9 +18,9 @@ SetUp = Callable[..., None]
 KEY = "sk-alice-0123456789-secret"
 
 
-def error_of(answer: bytes, alice_ai: SetUp, **values: Any) -> ProviderError:
+def error_of(answer: bytes, alice_ai: SetUp, *, adapter: str = "openai", **values: Any) -> ProviderError:
     with servers.vendor(answer) as vendor:
-        alice_ai(vendor.url, key="ALICE_AI_KEY")
+        alice_ai(vendor.url, adapter=adapter, key="ALICE_AI_KEY")
         found = Call("alice-ai", **values).error()
     assert isinstance(found, ProviderError)
     return found
@@ -30,7 +30,8 @@ def error_of(answer: bytes, alice_ai: SetUp, **values: Any) -> ProviderError:
 def test_a_vendor_s_error_is_put_in_our_words(alice_ai: SetUp, case: dict[str, Any]) -> None:
     body = case["body"] if isinstance(case["body"], str) else json.dumps(case["body"])
 
-    error = error_of(servers.response(body, status=case["status"]), alice_ai)
+    adapter = case["from"] if case["from"] in ("anthropic", "gemini") else "openai"
+    error = error_of(servers.response(body, status=case["status"]), alice_ai, adapter=adapter)
 
     assert type(error) is getattr(errors, case["expect"])
     assert error.usage is not None
