@@ -7,6 +7,8 @@ from providers import gateway
 from providers.types import Candidate, Completion, CompletionRequest, Delta, DeltaKind, Message, Usage
 
 SECONDS = 10
+FAST = {"latency_ms": 0, "tokens_per_second": 0}
+"""What a script is, unless it says otherwise."""
 
 
 class Call:
@@ -19,7 +21,7 @@ class Call:
         values.setdefault("request_id", "0197-alice.1")
         values.setdefault("total_timeout_seconds", 20.0)
         if script is not None:
-            values["options"] = {"simulate": script}
+            values["options"] = {"simulate": FAST | script}
         self.deltas: list[Delta] = []
         self.request = CompletionRequest(model="sim-1", **values)
         candidate = Candidate(provider, "sim-1")
