@@ -5,12 +5,15 @@ TaskError
 ├── InvalidInput       the input does not fit its schema; `errors` lists pointers
 ├── UnknownTaskType
 ├── UnknownModel       no route and no configured provider of that name
+├── UnpricedModel      its price is not known, and must be
 ├── QueueFull          too much waits already; `retry_after_seconds`
-├── BudgetExceeded     the month's money is spent or held
+├── BudgetExceeded     the month's or day's money is spent or held
 └── NotPossible        the task's state does not allow it
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +31,16 @@ class TaskError(Exception):
     retryable = False
 
     def __init__(
-        self, detail: str, *, errors: tuple[Mistake, ...] = (), retry_after_seconds: int | None = None
+        self,
+        detail: str,
+        *,
+        errors: tuple[Mistake, ...] = (),
+        retry_after_seconds: int | None = None,
+        members: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
+        self.members = dict(members or {})
+        """Further members of its problem document, for machines."""
         self.detail = detail
         self.errors = errors
         self.retry_after_seconds = retry_after_seconds
@@ -54,6 +64,12 @@ class UnknownModel(TaskError):
     code = "unknown_model"
 
 
+class UnpricedModel(TaskError):
+    """The model's price is not known, and this call must have one."""
+
+    code = "unpriced_model"
+
+
 class QueueFull(TaskError):
     """Too much is waiting already."""
 
@@ -62,7 +78,7 @@ class QueueFull(TaskError):
 
 
 class BudgetExceeded(TaskError):
-    """The budget's month is used up."""
+    """The budget's month or day is used up; `members` say which, its limit, its use and when it begins anew."""
 
     code = "budget_exceeded"
 

@@ -1,7 +1,8 @@
 """
 Station 7, PUBLISH: tell whoever watches that a task moved, after the commit. A hint, never the record.
 
-Groups: `task.<id>` (its moves and chunks), `user.<id>` (its moves), `rel.<digest>` (of a related entity).
+Groups: `task.<id>` (its moves and chunks), `user.<id>` (its moves), `rel.<digest>` (of a related entity), and
+`operations` (what operators want to know: budgets, ...).
 Messages are `{"type": "tasuki.event", "event": {...}}` with `event["name"]` among `task.updated`, `task.chunks` and
 what other apps send to related groups.
 """
@@ -21,6 +22,8 @@ from channels.layers import InMemoryChannelLayer, get_channel_layer
 logger = logging.getLogger(__name__)
 
 MESSAGE_TYPE = "tasuki.event"
+OPERATIONS = "operations"
+"""The operators' group."""
 MAX_PENDING = 5_000
 """Sends that may be on their way at once; beyond it hints are dropped, and readers look for themselves."""
 

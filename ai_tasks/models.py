@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ai_tasks.access.models import ApiKey, IdempotencyRecord, WebSocketTicket
 from ai_tasks.accounts.fields import UsdField
-from ai_tasks.accounts.models import Attempt, Budget, BudgetPeriod, Hold, LedgerEntry
+from ai_tasks.accounts.models import Attempt, Budget, BudgetAlarm, BudgetPeriod, Hold, LedgerEntry
 from ai_tasks.chunks import Piece, unfold
 from ai_tasks.ids import uuid7
 from ai_tasks.managers import AIGenerationTaskManager, ChunkManager, WorkerProcessManager
@@ -19,6 +19,7 @@ __all__ = [
     "ApiKey",
     "Attempt",
     "Budget",
+    "BudgetAlarm",
     "BudgetPeriod",
     "Chunk",
     "FinishHook",

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from ai_tasks import chunks
+from ai_tasks import affordability, chunks
 from ai_tasks.accounts import charges
 from ai_tasks.accounts.models import Attempt
 from ai_tasks.lease import announce
@@ -27,15 +27,32 @@ def carry_out(
     """Move task and entry as decided. Part of the caller's transaction, which has both locked."""
     if decision.is_alone:
         QueueEntry.objects.filter(pk=entry.pk).update(is_quarantined=True)
-    if decision.step == Step.RETRY:
+    position: int | None = task.route_position + (decision.step == Step.FALL_BACK)
+    if decision.step in (Step.RETRY, Step.FALL_BACK) and task.max_cost_usd is not None:
+        position = _paid_place(entry, task, decision.step, now)
+    if position is None:
+        bury(tasks, entry, task, TaskStatus.FAILED, "max_cost_reached", what, now)
+    elif decision.step == Step.RETRY:
         requeue(tasks, entry, task, decision.until, now, error=what)
     elif decision.step == Step.FALL_BACK:
-        _fall_back(tasks, entry, task, what, now)
+        _fall_back(tasks, entry, task, position, what, now)
     elif decision.step == Step.CANCEL:
         finish(tasks, entry, task, TaskStatus.CANCELLED, now, error=None)
     else:
         status = TaskStatus.TIMED_OUT if decision.step == Step.TIME_OUT else TaskStatus.FAILED
         bury(tasks, entry, task, status, decision.reason, what, now)
+
+
+def _paid_place(entry: QueueEntry, task: Any, step: Step, now: datetime) -> int | None:
+    """Return where on its route the task's own bound pays for another attempt, whose output cap it sets; or None."""
+    here = task.route_position
+    places = range(here + 1, len(task.route)) if step == Step.FALL_BACK else range(here, here + 1)
+    found = affordability.next_place(entry, task, places, now)
+    if found is None:
+        return None
+    position, entry.max_output_tokens = found
+    QueueEntry.objects.filter(pk=entry.pk).update(max_output_tokens=entry.max_output_tokens)
+    return position
 
 
 def requeue(
@@ -58,9 +75,10 @@ def requeue(
     _wake_waiting_for(entry)
 
 
-def _fall_back(tasks: QuerySet[Any], entry: QueueEntry, task: Any, what: dict[str, Any], now: datetime) -> None:
-    """Move the pair to the queue of the route's next candidate."""
-    position = task.route_position + 1
+def _fall_back(
+    tasks: QuerySet[Any], entry: QueueEntry, task: Any, position: int, what: dict[str, Any], now: datetime
+) -> None:
+    """Move the pair to the queue of the candidate at that place on its route."""
     provider, model = task.route[position]
     announce(task, TaskStatus.PENDING)
     task.provider, task.model = provider, model

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import prefetch_related_objects
 
 from ai_tasks import clock, waiting
+from ai_tasks.accounts.fields import plain_usd
 from ai_tasks.accounts.models import Attempt
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.waiting import Waiting
@@ -23,10 +24,7 @@ def moment(value: datetime | None) -> str | None:
 
 def usd(amount: Decimal | None) -> str | None:
     """Return an amount as a plain decimal string without trailing zeros."""
-    if amount is None:
-        return None
-    text = f"{amount:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return None if amount is None else plain_usd(amount)
 
 
 def tasks_json(tasks: Iterable[AIGenerationTask], *, now: datetime | None = None) -> list[Json]:

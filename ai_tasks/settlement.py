@@ -16,7 +16,7 @@ from django.db.models import F, QuerySet
 
 from ai_tasks import chunks, doorbell, outcome, policy
 from ai_tasks.accounts import charges
-from ai_tasks.accounts.models import Attempt, AttemptState
+from ai_tasks.accounts.models import Attempt, AttemptState, LedgerEntry
 from ai_tasks.chunks import Piece
 from ai_tasks.lease import announce, end_probe, release_attempt
 from ai_tasks.states import ACTIVE, TaskStatus
@@ -264,15 +264,27 @@ def _end_attempt(
 
 
 def charge_late(tasks: QuerySet[Any], task_id: UUID, epoch: int, usage: Usage, now: datetime) -> bool:
-    """Charge a started attempt that lost its lease, if nobody has; the task's cost grows, nothing else changes."""
+    """
+    Charge a started attempt that lost its lease, if nobody has; correct an estimate that came before its real usage.
+
+    The task's cost changes, nothing else. False when there was nothing to do.
+    """
     task = tasks.select_for_update().filter(pk=task_id).first()
     attempt = Attempt.objects.of_lease(task_id, epoch).select_for_update().first()
     if task is None or attempt is None or attempt.started_at is None:
         return False
     reason = "" if usage.source == UsageSource.PROVIDER else "its worker had lost the lease"
-    if not charges.charge(attempt, task, usage, reason=reason, now=now):
+    if not charges.charge(attempt, task, usage, reason=reason, now=now) and not _correct(attempt, usage, now):
         return False
     Attempt.objects.filter(pk=attempt.pk).update(**charges.buckets(usage))
     if task.finished_at:
         tasks.filter(pk=task_id).update(cost_usd=charges.total_usd(task_id))
     return True
+
+
+def _correct(attempt: Attempt, usage: Usage, now: datetime) -> bool:
+    """Adjust an estimated charge to the usage that its provider has told meanwhile."""
+    if usage.source == UsageSource.ESTIMATED:
+        return False
+    estimate = attempt.ledger.filter(kind=LedgerEntry.Kind.CHARGE, usage_source=UsageSource.ESTIMATED).first()
+    return estimate is not None and charges.adjust(estimate, usage, reason="its usage came late", now=now) is not None

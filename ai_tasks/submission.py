@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -11,16 +11,15 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F
 
-from ai_tasks import clock, dispatch, finish_hooks, lease, settlement
-from ai_tasks.accounts import budgets
-from ai_tasks.errors import BudgetExceeded, InvalidInput, Mistake, NotPossible, QueueFull, UnknownModel, UnknownTaskType
+from ai_tasks import affordability, clock, dispatch, finish_hooks, lease, settlement
+from ai_tasks.errors import Mistake, NotPossible, QueueFull, UnknownModel, UnknownTaskType
 from ai_tasks.ids import uuid7
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.states import ACTIVE, REVIVABLE, TaskStatus
 from ai_tasks.task_types import registry
-from ai_tasks.task_types.base import Prompt, TaskType
+from ai_tasks.task_types.base import TaskType
 from providers import gateway, routing
-from providers.types import Candidate, Usage
+from providers.types import Candidate
 from queueing import errors as queue_errors
 from queueing.entries import Estimate
 from queueing.models import TaskQueue
@@ -57,8 +56,8 @@ def submit(
     Write the task and its queue entry, in the caller's transaction if there is one, and return the task.
 
     Budgets and the queue's marks are only read. The dispatcher is woken on commit. Raises InvalidInput,
-    UnknownTaskType (also for types that are not public, when `is_public`), UnknownModel, BudgetExceeded and QueueFull;
-    then nothing is written.
+    UnknownTaskType (also for types that are not public, when `is_public`), UnknownModel, UnpricedModel, BudgetExceeded
+    and QueueFull; then nothing is written.
     """
     now = now or clock.now()
     task_type = registry.get(request.type)
@@ -68,7 +67,7 @@ def submit(
     route = _route(request.model)
     task = _draft(owner, request, task_type, route, now)
     estimate = _estimate(task, task_type, now)
-    _refuse_over_budget(task, estimate, now)
+    affordability.check(task, estimate, now)
     task.save(force_insert=True)
     _enqueue(task, estimate, now)
     _announce(task)
@@ -143,42 +142,7 @@ def _estimate(task: AIGenerationTask, task_type: TaskType, now: datetime) -> Est
     """Return the tokens to reserve: the prompt's by its size, and the output cap, lowered to what the task may cost."""
     prompt = task_type.build(task)
     estimate = Estimate(gateway.estimate_input_tokens(prompt.messages), prompt.max_output_tokens)
-    if task.max_cost_usd is None:
-        return estimate
-    return Estimate(estimate.input_tokens, _affordable_output(task, prompt, estimate, now))
-
-
-def _affordable_output(task: AIGenerationTask, prompt: Prompt, estimate: Estimate, now: datetime) -> int:
-    candidate = Candidate(task.provider, task.model)
-    cost_of_input = gateway.cost_usd(candidate, Usage(input_tokens=estimate.input_tokens), now)
-    per_million = gateway.cost_usd(candidate, Usage(output_tokens=1_000_000), now)
-    if cost_of_input is None or per_million is None:
-        detail = f"{candidate} has no known price, so a task cannot be bounded by max_cost_usd."
-        raise InvalidInput(detail, errors=(Mistake("/max_cost_usd", "the model has no known price"),))
-    left = (task.max_cost_usd or ZERO) - cost_of_input
-    if per_million <= 0 and left >= 0:
-        return prompt.max_output_tokens
-    fits = int((left * 1_000_000 / per_million).to_integral_value(ROUND_DOWN)) if left > 0 else 0
-    if fits < 1:
-        raise InvalidInput(
-            f"The input alone may cost {cost_of_input} USD.",
-            errors=(Mistake("/max_cost_usd", "too little for this input and one token of output"),),
-        )
-    return min(prompt.max_output_tokens, fits)
-
-
-def _refuse_over_budget(task: AIGenerationTask, estimate: Estimate, now: datetime) -> None:
-    bounds = budgets.applicable(owner_id=task.owner_id, provider=task.provider, task_type=task.type)
-    if not bounds:
-        return
-    usage = Usage(input_tokens=estimate.input_tokens, output_tokens=estimate.max_output_tokens)
-    amount = gateway.cost_usd(Candidate(task.provider, task.model), usage, now) or ZERO
-    if period := budgets.exhausted(bounds, amount, now):
-        raise BudgetExceeded(
-            f"The budget {period.budget} of {period.limit_usd} USD for {period.period} has no room for this task: "
-            f"{period.spent_usd} USD are spent and {period.held_usd} USD held. "
-            f"It begins anew at {period.ends_at:%Y-%m-%d %H:%M} UTC."
-        )
+    return affordability.within_max_cost(task, estimate, now)
 
 
 def estimate_of(task: AIGenerationTask) -> Estimate:

@@ -152,6 +152,7 @@ def _charge_lost(attempt: Attempt, now: datetime) -> bool:
         return False
     Attempt.objects.filter(pk=attempt.pk).update(**charges.buckets(usage))
     AIGenerationTask.objects.filter(pk=task.pk, finished_at__isnull=False).update(cost_usd=charges.total_usd(task.pk))
+    budgets.wake(attempt.holds.values_list("period__budget", flat=True))
     return True
 
 
@@ -195,6 +196,7 @@ def wake_parked(now: datetime) -> int:
     in_force = Budget.objects.filter(pk__in=for_money, is_enabled=True)
     tight = {str(budget.pk) for budget in in_force if budgets.exhausted([budget], QUANTUM, now)}
     woken = sum(QueueEntry.objects.wake_key(ParkedReason.BUDGET, key) for key in for_money - tight)
+    woken += sum(QueueEntry.objects.wake_key(ParkedReason.UNPRICED, key) for key in _keys(ParkedReason.UNPRICED))
     return woken + sum(_wake_what_fits(key) for key in _keys(ParkedReason.UNSATISFIABLE))
 
 

@@ -8,6 +8,7 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 
 from ai_tasks import clock, dispatch, execution, finish_hooks, quarantine, sweeps, worker
+from ai_tasks.accounts import alarms
 from queueing.models import TaskQueue
 
 
@@ -68,6 +69,12 @@ def time_out(**_: Any) -> None:
 def charge_lost(**_: Any) -> None:
     """Charge lost attempts by estimate after their grace."""
     sweeps.charge_lost(clock.now())
+
+
+@shared_task(name="ai_tasks.watch_budgets", ignore_result=True)
+def watch_budgets(**_: Any) -> None:
+    """Raise the alarms of budgets that are nearly or wholly used."""
+    alarms.raise_due(clock.now())
 
 
 @shared_task(name="ai_tasks.run_finish_hooks", ignore_result=True)

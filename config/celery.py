@@ -26,6 +26,7 @@ app.conf.beat_schedule = {
     "rescue": _every(5, "ai_tasks.rescue"),
     "deadlines": _every(5, "ai_tasks.time_out"),
     "lost-charges": _every(10, "ai_tasks.charge_lost"),
+    "budgets": _every(5, "ai_tasks.watch_budgets"),
     "finish-hooks": _every(5, "ai_tasks.run_finish_hooks"),
     "flow": _every(60, "ai_tasks.note_flow"),
     "tidy": _every(300, "ai_tasks.tidy"),

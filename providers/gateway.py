@@ -144,6 +144,11 @@ def bound_usd(candidate: Candidate, input_tokens: int, output_tokens: int, at: d
     return pricing.bound_usd(candidate, input_tokens, output_tokens, at)
 
 
-def unpriced(candidate: Candidate, at: datetime) -> Unpriced | None:
-    """Return the provider's policy for a model that is on no price list at that moment; None: it is on one."""
-    return pricing.unpriced(candidate, at)
+def is_assumed(candidate: Candidate, usage: Usage, at: datetime) -> bool:
+    """Is that cost by an assumed price, for want of one?"""
+    return pricing.is_assumed(candidate, usage, at)
+
+
+def unpriced(provider: str) -> Unpriced:
+    """Return what becomes of the provider's calls whose price is not known."""
+    return pricing.unpriced(provider)

@@ -61,6 +61,8 @@ class ParkedReason(models.TextChoices):
     SCHEDULED = "scheduled", _("scheduled for later")
     """Its `run_at` has not come."""
     RETRY_BACKOFF = "retry_backoff", _("waiting to be tried again")
+    UNPRICED = "unpriced", _("price unknown")
+    """Its model has no price, and its provider's policy or a budget asks for one."""
     BUDGET = "budget", _("budget used up")
     MODEL_LIMIT = "model_limit", _("limit of the model reached")
     EARLIER_REPLY = "earlier_reply", _("an earlier task of the same series is not done")

@@ -1,15 +1,18 @@
-"""Monthly limits on money: read at submission, held at admission, settled with the charge."""
+"""Limits on money by month and day: read at submission, held at admission, settled with the charge."""
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo
+from functools import partial
 
 from django.db import transaction
 from django.db.models import F, Q
 
+from ai_tasks import doorbell
+from ai_tasks.accounts import periods
 from ai_tasks.accounts.fields import usd
 from ai_tasks.accounts.models import Attempt, Budget, BudgetPeriod, Hold
+from providers import routing
 from queueing.models import QueueEntry
 from queueing.statements import Param, Select
 from queueing.states import ParkedReason
@@ -33,30 +36,58 @@ def applicable(*, owner_id: int | str, provider: str, task_type: str) -> list[Bu
     return _applicable.rows(owner=str(owner_id), provider=provider, task_type=task_type)
 
 
-def current_period(budget: Budget, now: datetime) -> BudgetPeriod:
-    """Return the month of the budget that `now` falls in, by its time zone; make it when it is new."""
-    zone = ZoneInfo(budget.time_zone)
-    local = now.astimezone(zone)
-    next_year, next_month = (local.year + 1, 1) if local.month == 12 else (local.year, local.month + 1)
-    ends_at = datetime(next_year, next_month, 1, tzinfo=zone).astimezone(UTC)
-    period, _ = BudgetPeriod.objects.get_or_create(
-        budget=budget, period=f"{local:%Y-%m}", defaults={"limit_usd": budget.limit_usd, "ends_at": ends_at}
-    )
-    return period
+def read_periods(budgets: Sequence[Budget], now: datetime) -> list[BudgetPeriod]:
+    """Return the month or day of each budget that `now` falls in, in their order; those that are new are not stored."""
+    if not budgets:
+        return []
+    rows = BudgetPeriod.objects.filter(budget__in=budgets, starts_at__lte=now, ends_at__gt=now)
+    known = {row.budget_id: row for row in rows}
+    found = [known.get(budget.pk) or _new_period(budget, now) for budget in budgets]
+    for period, budget in zip(found, budgets, strict=True):
+        period.budget = budget
+    return found
+
+
+def current_periods(budgets: Sequence[Budget], now: datetime) -> list[BudgetPeriod]:
+    """Return the same, and store those that are new."""
+    return [period if period.pk else _begun(period) for period in read_periods(budgets, now)]
+
+
+def _new_period(budget: Budget, now: datetime) -> BudgetPeriod:
+    key, starts_at, ends_at = periods.span(budget.interval, budget.time_zone, now)
+    return BudgetPeriod(period=key, limit_usd=budget.limit_usd, starts_at=starts_at, ends_at=ends_at)
+
+
+def _begun(period: BudgetPeriod) -> BudgetPeriod:
+    """Return the stored period: somebody else may have begun it meanwhile."""
+    columns = {name: getattr(period, name) for name in ("limit_usd", "starts_at", "ends_at")}
+    return BudgetPeriod.objects.get_or_create(budget=period.budget, period=period.period, defaults=columns)[0]
 
 
 @transaction.atomic
 def store(budget: Budget, now: datetime) -> None:
-    """Save a budget, put its limit in force for the months that are not over, and wake what waited for it."""
+    """Save a budget, put its limit in force for the periods that are not over, and wake what waited for it."""
     budget.save()
     budget.periods.filter(ends_at__gt=now).update(limit_usd=budget.limit_usd)
-    QueueEntry.objects.wake_key(ParkedReason.BUDGET, str(budget.pk))
+    wake([budget.pk])
 
 
-def exhausted(budgets: Iterable[Budget], amount: Decimal, now: datetime) -> BudgetPeriod | None:
+def wake(budget_ids: Iterable[int]) -> None:
+    """Let what is parked for these budgets try again, and have it looked at once this transaction is committed."""
+    woken = sum(QueueEntry.objects.wake_key(ParkedReason.BUDGET, str(each)) for each in budget_ids)
+    for provider in routing.slugs() if woken else ():
+        transaction.on_commit(partial(doorbell.ring, provider), robust=True)
+
+
+def exhausted(budgets: Sequence[Budget], amount: Decimal, now: datetime) -> BudgetPeriod | None:
     """Return the first period without room for the amount, or None. A read: `hold` is what counts."""
-    periods = (current_period(budget, now) for budget in budgets)
-    return next((each for each in periods if each.spent_usd + each.held_usd + amount > each.limit_usd), None)
+    return next((each for each in read_periods(budgets, now) if not each.has_room(amount)), None)
+
+
+def have_room(periods: Iterable[BudgetPeriod], amount: Decimal) -> bool:
+    """Have all these periods, as they are now, room for the amount? A read: `hold` is what counts."""
+    wanted = BudgetPeriod.objects.filter(pk__in=[period.pk for period in periods])
+    return all(each.has_room(amount) for each in wanted)
 
 
 def tight(periods: list[BudgetPeriod], amount: Decimal) -> BudgetPeriod | None:
@@ -66,7 +97,7 @@ def tight(periods: list[BudgetPeriod], amount: Decimal) -> BudgetPeriod | None:
     All are locked until the caller's transaction ends: money that is given back meanwhile wakes what it has parked.
     """
     locked = BudgetPeriod.objects.filter(pk__in=[period.pk for period in periods]).select_for_update().order_by("pk")
-    return next((each for each in locked if each.spent_usd + each.held_usd + amount > each.limit_usd), None)
+    return next((each for each in locked if not each.has_room(amount)), None)
 
 
 def hold(periods: list[BudgetPeriod], amount: Decimal) -> bool:
@@ -86,17 +117,29 @@ def release(periods: list[BudgetPeriod], amount: Decimal) -> None:
         held.update(held_usd=F("held_usd") - usd(amount))
 
 
-def record_holds(attempt: Attempt, periods: list[BudgetPeriod], amount: Decimal) -> None:
-    """Write which periods hold how much for the attempt."""
-    if amount > ZERO:
-        Hold.objects.bulk_create([Hold(attempt=attempt, period=period, amount_usd=amount) for period in periods])
+def holds_of(attempt: Attempt, periods: list[BudgetPeriod], amount: Decimal) -> list[Hold]:
+    """
+    Return, to be stored, which periods hold how much for the attempt.
+
+    Also nothing, where it is free or unpriced: if it turns out to cost something, these are the periods that pay.
+    """
+    return [Hold(attempt=attempt, period=period, amount_usd=amount) for period in periods]
 
 
 def settle(attempt: Attempt, cost: Decimal, now: datetime) -> None:
-    """Turn the attempt's holds into spending of `cost` in the periods that held them; once."""
+    """Turn the attempt's holds into spending of `cost` in the periods that held them, whatever month it is; once."""
     holds = list(Hold.objects.filter(attempt=attempt, settled_at=None).select_for_update().order_by("period_id"))
     for each in holds:
         BudgetPeriod.objects.filter(pk=each.period_id).update(
             held_usd=F("held_usd") - usd(each.amount_usd), spent_usd=F("spent_usd") + usd(cost)
         )
     Hold.objects.filter(pk__in=[each.pk for each in holds]).update(settled_at=now)
+
+
+def correct(attempt: Attempt, difference: Decimal) -> None:
+    """Add the difference, which may be negative, to what the periods that paid for the attempt have spent."""
+    paid = list(BudgetPeriod.objects.filter(holds__attempt=attempt).order_by("pk"))
+    for each in paid:
+        BudgetPeriod.objects.filter(pk=each.pk).update(spent_usd=F("spent_usd") + usd(difference))
+    if difference < ZERO:
+        wake([each.budget_id for each in paid])

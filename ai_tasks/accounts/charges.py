@@ -1,13 +1,15 @@
-"""The ledger: exactly one charge per started attempt."""
+"""The ledger: exactly one charge per started attempt, and the adjustments that correct it."""
 
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Q, Sum
+from django.db.models.functions import Coalesce
 
 from ai_tasks.accounts import budgets
 from ai_tasks.accounts.fields import UsdField, to_quantum
+from ai_tasks.accounts.managers import BUCKETS
 from ai_tasks.accounts.models import Attempt, LedgerEntry
 from providers import gateway
 from providers.types import Candidate, Usage
@@ -71,7 +73,8 @@ def charge(attempt: Attempt, task: Payer, usage: Usage, *, reason: str = "", now
         "provider": attempt.provider,
         "model": attempt.model,
         "amount_usd": cost,
-        "reason": reason,
+        "unpriced": int(cost is None),
+        "reason": reason or _assumption(attempt, usage),
         "created_at": now,
         **buckets(usage),
     }
@@ -81,11 +84,59 @@ def charge(attempt: Attempt, task: Payer, usage: Usage, *, reason: str = "", now
     return made
 
 
+def _assumption(attempt: Attempt, usage: Usage) -> str:
+    """Say that the price is assumed, where it is: `rerate` corrects it once it is known."""
+    at = attempt.started_at or attempt.admitted_at
+    is_assumed = gateway.is_assumed(Candidate(attempt.provider, attempt.model), usage, at)
+    return "at the price that is assumed for models without one" if is_assumed else ""
+
+
+def booked(charge: LedgerEntry) -> tuple[Usage, Decimal]:
+    """Return the usage and the amount that a charge and its adjustments come to; what is unpriced counts as nothing."""
+    rows = LedgerEntry.objects.filter(Q(pk=charge.pk) | Q(charge=charge))
+    sums = rows.aggregate(
+        amount=Sum("amount_usd", output_field=UsdField()), **{name: Coalesce(Sum(name), 0) for name in BUCKETS}
+    )
+    amount = sums.pop("amount")
+    return Usage(**sums), amount or ZERO
+
+
+def adjust(charge: LedgerEntry, wanted: Usage, *, reason: str, now: datetime) -> Decimal | None:
+    """
+    Bring what a charge comes to into line with this usage, at the price that is now known for that moment.
+
+    Writes one adjustment with the differences, corrects the budgets that paid, and returns the difference in money;
+    None when nothing was to be adjusted, or the model still has no price. Part of the caller's transaction, which has
+    the attempt locked.
+    """
+    usage, amount = booked(charge)
+    cost = price(charge.attempt, wanted)
+    is_first_price = bool(charge.unpriced) and not charge.adjustments.filter(unpriced=-1).exists()
+    tokens = {name: getattr(wanted, name) - getattr(usage, name) for name in BUCKETS}
+    if cost is None or (cost == amount and not any(tokens.values()) and not is_first_price):
+        return None
+    LedgerEntry.objects.create(
+        kind=LedgerEntry.Kind.ADJUSTMENT,
+        attempt=charge.attempt,
+        charge=charge,
+        task_id=charge.task_id,
+        owner_id=charge.owner_id,
+        task_type=charge.task_type,
+        provider=charge.provider,
+        model=charge.model,
+        amount_usd=cost - amount,
+        unpriced=-int(is_first_price),
+        usage_source=wanted.source.value,
+        reason=reason,
+        created_at=now,
+        **tokens,
+    )
+    budgets.correct(charge.attempt, cost - amount)
+    return cost - amount
+
+
 def total_usd(task_id: object) -> Decimal | None:
     """Return what a task cost so far, corrections included; None when any of it has no price, or nothing is charged."""
     rows = LedgerEntry.objects.filter(task_id=task_id)
-    found = rows.aggregate(
-        total=Sum("amount_usd", output_field=UsdField()),
-        unpriced=Count("id", filter=Q(amount_usd=None)),
-    )
+    found = rows.aggregate(total=Sum("amount_usd", output_field=UsdField()), unpriced=Sum("unpriced"))
     return None if found["unpriced"] else found["total"]

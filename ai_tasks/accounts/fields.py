@@ -4,6 +4,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from django.db import models
+from django.forms import DecimalField
 
 DECIMAL_PLACES = 10
 SCALE = Decimal(10) ** DECIMAL_PLACES
@@ -13,6 +14,12 @@ QUANTUM = 1 / SCALE
 def to_quantum(amount: Decimal) -> Decimal:
     """Return the amount rounded up to the smallest unit that is stored, 1e-10 USD: never below the provider's bill."""
     return amount.quantize(QUANTUM, rounding=ROUND_CEILING)
+
+
+def plain_usd(amount: Decimal) -> str:
+    """Return an amount as a plain decimal string without trailing zeros."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 class UsdField(models.BigIntegerField):
@@ -30,6 +37,10 @@ class UsdField(models.BigIntegerField):
     def to_python(self, value: Any) -> Any:
         """Return the value as a Decimal."""
         return value if value is None or isinstance(value, Decimal) else Decimal(str(value))
+
+    def formfield(self, **kwargs: Any) -> Any:
+        """Return a form's field for a decimal, not for a whole number."""
+        return models.Field.formfield(self, **{"form_class": DecimalField, "decimal_places": DECIMAL_PLACES, **kwargs})
 
     def get_prep_value(self, value: Any) -> Any:
         """Return the whole number that is stored; expressions pass."""

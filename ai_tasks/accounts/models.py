@@ -1,12 +1,15 @@
-"""Attempts, holds, budgets and the ledger. Append-only where money is."""
+"""Attempts, holds and the ledger. Append-only where money is."""
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from ai_tasks.accounts.budget_models import Budget, BudgetAlarm, BudgetPeriod
 from ai_tasks.accounts.fields import UsdField
 from ai_tasks.accounts.managers import AttemptManager
+
+__all__ = ["Attempt", "AttemptState", "Budget", "BudgetAlarm", "BudgetPeriod", "Hold", "LedgerEntry"]
 
 
 class AttemptState(models.TextChoices):
@@ -43,17 +46,17 @@ ATTEMPT_MOVES: dict[AttemptState, set[AttemptState]] = {
 
 
 class UsageBuckets(models.Model):
-    """Tokens in disjoint buckets; null: not known yet."""
+    """Tokens in disjoint buckets; null: not known yet. Only an adjustment's may be negative."""
 
-    input_tokens = models.PositiveIntegerField(null=True, blank=True)
+    input_tokens = models.IntegerField(null=True, blank=True)
     """Uncached input."""
-    cache_read_tokens = models.PositiveIntegerField(null=True, blank=True)
-    cache_write_tokens = models.PositiveIntegerField(null=True, blank=True)
-    cache_write_1h_tokens = models.PositiveIntegerField(null=True, blank=True)
+    cache_read_tokens = models.IntegerField(null=True, blank=True)
+    cache_write_tokens = models.IntegerField(null=True, blank=True)
+    cache_write_1h_tokens = models.IntegerField(null=True, blank=True)
     """Written to be kept for an hour, where that has a price of its own."""
-    output_tokens = models.PositiveIntegerField(null=True, blank=True)
+    output_tokens = models.IntegerField(null=True, blank=True)
     """Visible output."""
-    reasoning_tokens = models.PositiveIntegerField(null=True, blank=True)
+    reasoning_tokens = models.IntegerField(null=True, blank=True)
     usage_source = models.CharField(max_length=10, blank=True, default="")
     """`provider`, `counted` or `estimated`; empty: not known yet."""
 
@@ -112,58 +115,6 @@ class Attempt(UsageBuckets):
         return f"{self.task_id}.{self.epoch}"
 
 
-class Budget(models.Model):
-    """A monthly limit on money: global, or of one provider, user or task type."""
-
-    class Scope(models.TextChoices):
-        """Whose money it bounds."""
-
-        GLOBAL = "global", _("everything")
-        PROVIDER = "provider", _("provider")
-        USER = "user", _("user")
-        TASK_TYPE = "task_type", _("task type")
-
-    scope = models.CharField(max_length=10, choices=Scope.choices)
-    scope_key = models.CharField(max_length=64, blank=True, default="")
-    """Provider, user id or task type; empty for everything."""
-    limit_usd = UsdField()
-    time_zone = models.CharField(max_length=64, default="UTC")
-    """IANA name; months begin at midnight there."""
-    is_enabled = models.BooleanField(default=True)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=("scope", "scope_key"), name="budget_once_per_scope")]
-        verbose_name = _("budget")
-        verbose_name_plural = _("budgets")
-
-    def __str__(self) -> str:
-        return f"{self.scope}:{self.scope_key or '*'}"
-
-
-class BudgetPeriod(models.Model):
-    """One month of a budget. `spent + held <= limit` is kept by one conditional UPDATE."""
-
-    budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="periods")
-    period = models.CharField(max_length=7)
-    """Month in the budget's time zone, as 2026-11."""
-    limit_usd = UsdField()
-    """The budget's limit, copied so that the hold's condition reads this row alone."""
-    spent_usd = UsdField(default=0)
-    held_usd = UsdField(default=0)
-    ends_at = models.DateTimeField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=("budget", "period"), name="budget_period_once"),
-            models.CheckConstraint(condition=Q(held_usd__gte=0), name="budget_held_not_negative"),
-        ]
-        verbose_name = _("budget period")
-        verbose_name_plural = _("budget periods")
-
-    def __str__(self) -> str:
-        return f"{self.budget_id} {self.period}"
-
-
 class Hold(models.Model):
     """Money reserved in one budget period for one attempt."""
 
@@ -203,6 +154,8 @@ class LedgerEntry(UsageBuckets):
     model = models.CharField(max_length=120)
     amount_usd = UsdField(null=True, blank=True)
     """Null: the model has no price."""
+    unpriced = models.SmallIntegerField(default=0)
+    """1: a call whose model had no price; -1: the adjustment that gave it one. Their sum counts unpriced calls."""
     reason = models.CharField(max_length=200, blank=True, default="")
     """Why it is an estimate or a correction."""
     created_at = models.DateTimeField()

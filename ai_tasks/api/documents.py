@@ -6,6 +6,7 @@ from drf_spectacular.drainage import set_override
 from drf_spectacular.utils import OpenApiResponse, extend_schema_field
 from rest_framework import serializers
 
+from ai_tasks.accounts.models import Budget
 from ai_tasks.states import TaskStatus
 from queueing.states import Lane, Priority
 
@@ -160,6 +161,32 @@ class QueueList(ListDocument):
     """The queues of all providers."""
 
     data = QueueDocument(many=True)  # type: ignore[assignment]
+
+
+class BudgetDocument(Document):
+    """A limit on money, and its current month or day; amounts are decimal strings."""
+
+    object = always("budget")
+    id = serializers.IntegerField()
+    scope = serializers.ChoiceField(choices=Budget.Scope.values)
+    key = serializers.CharField(help_text="Provider, user id or task type; empty for everything.")
+    interval = serializers.ChoiceField(choices=Budget.Interval.values)
+    time_zone = serializers.CharField()
+    state = serializers.ChoiceField(choices=["available", "near_limit", "exhausted", "disabled"])
+    period = serializers.CharField(help_text="As 2026-11, or 2026-11-23.")
+    limit_usd = serializers.CharField()
+    spent_usd = serializers.CharField()
+    held_usd = serializers.CharField(help_text="For calls that have not ended.")
+    used_usd = serializers.CharField(help_text="Spent and held.")
+    left_usd = serializers.CharField()
+    starts_at = serializers.DateTimeField()
+    resets_at = serializers.DateTimeField()
+
+
+class BudgetList(ListDocument):
+    """A page of budgets, newest first."""
+
+    data = BudgetDocument(many=True)  # type: ignore[assignment]
 
 
 def problem_answers(*statuses: int) -> dict[Any, OpenApiResponse]:

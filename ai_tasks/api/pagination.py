@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, QuerySet, UUIDField
 
 from ai_tasks.errors import InvalidInput, Mistake
 
@@ -20,13 +20,14 @@ def page(
     rows: QuerySet[Row], parameters: Mapping[str, str], represent: Callable[[list[Row]], list[Any]]
 ) -> dict[str, Any]:
     """
-    Return one page of rows whose primary keys are UUIDs of version 7, newest first.
+    Return one page of rows whose primary keys are UUIDs of version 7 or numbers, newest first.
 
     `limit` is 1 to 100 (20), `cursor` is the `next` of the page before. Raises InvalidInput.
     """
     limit = _limit(parameters.get("limit", str(DEFAULT_LIMIT)))
     if cursor := parameters.get("cursor"):
-        rows = rows.filter(pk__lt=_decode(cursor))
+        last = _decode(cursor)
+        rows = rows.filter(pk__lt=last if isinstance(rows.model._meta.pk, UUIDField) else last.int)
     found = list(rows.order_by("-pk")[: limit + 1])
     has_more = len(found) > limit
     shown = found[:limit]
@@ -47,8 +48,9 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-def _encode(key: UUID) -> str:
-    return base64.urlsafe_b64encode(key.bytes).decode().rstrip("=")
+def _encode(key: UUID | int) -> str:
+    as_uuid = UUID(int=key) if isinstance(key, int) else key
+    return base64.urlsafe_b64encode(as_uuid.bytes).decode().rstrip("=")
 
 
 def _decode(cursor: str) -> UUID:

@@ -34,6 +34,7 @@ KINDS: dict[str, Kind] = {
     "invalid_input": Kind(422, "Invalid input"),
     "unknown_task_type": Kind(422, "Unknown task type"),
     "unknown_model": Kind(422, "Unknown model"),
+    "unpriced_model": Kind(422, "The model has no known price"),
     "not_authenticated": Kind(401, "Not authenticated"),
     "budget_exceeded": Kind(402, "Budget exceeded"),
     "permission_denied": Kind(403, "Permission denied"),
@@ -64,11 +65,14 @@ class Problem:
     status: int | None = None
     """Only where it is not the code's own."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, Any] = field(default_factory=dict)
+    """Further members of the document (RFC 9457, section 3.2)."""
 
     def document(self, request_id: str) -> dict[str, Any]:
         """Return the problem document."""
         kind = KINDS[self.code]
         return {
+            **self.members,
             "type": f"urn:tasuki:problem:{self.code}",
             "title": kind.title,
             "status": self.status or kind.status,
@@ -146,7 +150,7 @@ def _of_task_error(error: TaskError) -> Problem:
     headers = {} if wait is None else {"Retry-After": str(wait)}
     if error.code not in KINDS:
         return Problem("not_possible", error.detail, error.errors, headers=headers)
-    return Problem(error.code, error.detail, error.errors, headers=headers)
+    return Problem(error.code, error.detail, error.errors, headers=headers, members=error.members)
 
 
 API_CODES: dict[type[exceptions.APIException], str] = {

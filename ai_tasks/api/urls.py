@@ -7,7 +7,7 @@ from typing import Any
 from django.urls import URLPattern, path
 from drf_spectacular.views import SpectacularAPIView
 
-from ai_tasks.api import operators, streams, views
+from ai_tasks.api import budgets, operators, streams, views
 from ai_tasks.api.docs import DocsView
 
 app_name = "api"
@@ -29,6 +29,7 @@ ROUTES: list[tuple[str, View, str]] = [
     ("v1/tasks/<str:task_id>/retry", views.TaskRetry.as_view(), "task-retry"),
     ("v1/tasks/<str:task_id>/events", streams.task_events, "task-events"),
     ("v1/ws-tickets", views.TicketCollection.as_view(), "ws-tickets"),
+    ("v1/budgets", budgets.BudgetCollection.as_view(), "budgets"),
     ("v1/providers", operators.ProviderCollection.as_view(), "providers"),
     ("v1/queues", operators.QueueCollection.as_view(), "queues"),
 ]

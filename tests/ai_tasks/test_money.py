@@ -22,13 +22,15 @@ tasks = AIGenerationTask.objects
 
 @pytest.mark.parametrize("amount", ["0.1", "0.0000000001", "922000000", "-5.5", "0.3333333333", "1E-10", "1E+3"])
 def test_an_amount_comes_back_as_it_was_stored(make_budget: MakeBudget, amount: str) -> None:
-    budget = make_budget(amount)
+    budgets.current_periods([make_budget("1")], NOW)
 
-    assert Budget.objects.get(pk=budget.pk).limit_usd == Decimal(amount)
+    BudgetPeriod.objects.update(spent_usd=Decimal(amount))
+
+    assert BudgetPeriod.objects.get().spent_usd == Decimal(amount)
 
 
 def test_ten_tenths_are_one(make_budget: MakeBudget) -> None:
-    period = budgets.current_period(make_budget("1"), NOW)
+    period = budgets.current_periods([make_budget("1")], NOW)[0]
 
     for _ in range(10):
         assert budgets.hold([period], Decimal("0.1"))
@@ -46,7 +48,7 @@ def test_a_sum_is_exact(make_budget: MakeBudget) -> None:
 
 
 def test_arithmetic_in_the_database_is_exact(make_budget: MakeBudget) -> None:
-    period = budgets.current_period(make_budget("1"), NOW)
+    period = budgets.current_periods([make_budget("1")], NOW)[0]
 
     for _ in range(3):
         BudgetPeriod.objects.filter(pk=period.pk).update(spent_usd=F("spent_usd") + usd(Decimal("0.1")))
@@ -60,8 +62,8 @@ def test_what_is_smaller_than_the_smallest_unit_is_rounded_up(amount: str, store
 
 
 def test_a_hold_is_taken_in_all_periods_or_none(make_budget: MakeBudget) -> None:
-    wide = budgets.current_period(make_budget("1"), NOW)
-    tight = budgets.current_period(make_budget("0.1", "user", "1"), NOW)
+    wide = budgets.current_periods([make_budget("1")], NOW)[0]
+    tight = budgets.current_periods([make_budget("0.1", "user", "1")], NOW)[0]
 
     with transaction.atomic():
         assert not budgets.hold([wide, tight], Decimal("0.5"))
@@ -73,15 +75,15 @@ def test_a_hold_is_taken_in_all_periods_or_none(make_budget: MakeBudget) -> None
 def test_a_month_begins_at_midnight_in_the_budgets_time_zone(providers_ready: None) -> None:
     budget = Budget.objects.create(scope="global", limit_usd=1, time_zone="Asia/Tokyo")
 
-    before = budgets.current_period(budget, NOW.replace(month=11, day=30, hour=14, minute=59))
-    after = budgets.current_period(budget, NOW.replace(month=11, day=30, hour=15, minute=0))
+    before = budgets.current_periods([budget], NOW.replace(month=11, day=30, hour=14, minute=59))[0]
+    after = budgets.current_periods([budget], NOW.replace(month=11, day=30, hour=15, minute=0))[0]
 
     assert (before.period, after.period) == ("2026-11", "2026-12")
     assert before.ends_at == NOW.replace(month=11, day=30, hour=15, minute=0)
 
 
 def test_december_is_followed_by_january(make_budget: MakeBudget) -> None:
-    period = budgets.current_period(make_budget("1"), NOW.replace(month=12, day=31))
+    period = budgets.current_periods([make_budget("1")], NOW.replace(month=12, day=31))[0]
 
     assert (period.period, period.ends_at.year, period.ends_at.month) == ("2026-12", 2027, 1)
 
@@ -135,7 +137,7 @@ def test_the_database_itself_refuses_a_second_charge(alice: User) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_of_fifty_who_hold_at_once_exactly_ten_do(make_budget: MakeBudget) -> None:
-    period = budgets.current_period(make_budget("1"), NOW)
+    period = budgets.current_periods([make_budget("1")], NOW)[0]
 
     def hold_five() -> int:
         return sum(budgets.hold([period], Decimal("0.1")) for _ in range(5))

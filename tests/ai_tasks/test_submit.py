@@ -162,13 +162,13 @@ def test_submission_reads_budgets_and_holds_nothing(alice: User, make_budget: Ma
 
     text_task(alice)
 
-    assert BudgetPeriod.objects.get().held_usd == 0
+    assert not BudgetPeriod.objects.exists()
     assert not Hold.objects.exists()
 
 
 def test_a_budget_that_is_spent_refuses(alice: User, make_budget: MakeBudget) -> None:
     budget = make_budget("1.00", "user", str(alice.pk))
-    period = budgets.current_period(budget, NOW)
+    period = budgets.current_periods([budget], NOW)[0]
     BudgetPeriod.objects.filter(pk=period.pk).update(spent_usd=Decimal("1.00"))
 
     with pytest.raises(BudgetExceeded):

@@ -51,14 +51,14 @@ def test_the_large_model_costs_ten_times_as_much(now: datetime) -> None:
 def test_an_unknown_price_is_none_and_not_zero(now: datetime, candidate: Candidate) -> None:
     assert cost(candidate, Usage(input_tokens=5), now) is None
     assert gateway.bound_usd(candidate, 5, 5, now) is None
-    assert gateway.unpriced(candidate, now) == Unpriced.WITHOUT_BUDGET
+    assert gateway.unpriced(candidate.provider) == Unpriced.WITHOUT_BUDGET
 
 
 def test_a_price_of_zero_is_a_price(now: datetime) -> None:
     reprice(now, "0", model="sim-9")
 
     assert cost(OTHER, MILLION, now) == 0
-    assert gateway.unpriced(OTHER, now) is None
+    assert gateway.bound_usd(OTHER, 5, 5, now) == 0
 
 
 def test_tokens_of_a_bucket_without_a_price_make_the_call_unpriced(now: datetime) -> None:
@@ -138,8 +138,10 @@ def test_an_assumed_price_counts_for_what_is_on_no_list(now: datetime) -> None:
     pricing.forget()
 
     assert cost(OTHER, Usage(1_000_000, 0, 1_000_000, 0, 1_000_000), now) == 120
-    assert gateway.unpriced(OTHER, now) == Unpriced.ASSUME
     assert cost(SIM, MILLION, now) == Decimal("0.1")
+    assert [gateway.is_assumed(each, MILLION, now) for each in (SIM, OTHER)] == [False, True]
+    assert gateway.bound_usd(OTHER, 1_000_000, 1_000_000, now) == 100
+    assert gateway.unpriced("simulator") == Unpriced.ASSUME
 
 
 @pytest.mark.parametrize(

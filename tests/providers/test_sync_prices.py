@@ -16,7 +16,7 @@ from providers import control, gateway, pricing
 from providers.models import Price, Provider
 from providers.price_lists import Listed, Sheet
 from providers.price_sync import Timeline, merged
-from providers.types import Candidate, Unpriced, Usage
+from providers.types import Candidate, Usage
 
 MILLION = Usage(input_tokens=1_000_000)
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
@@ -178,8 +178,10 @@ def test_a_named_list_goes_before_the_base_url(sync: Callable[..., Any]) -> None
     found = sync("--provider", "local")
 
     assert [each["list"] for each in found["providers"]] == ["anthropic"]
-    assert gateway.unpriced(Candidate("local", "claude-sonnet-4-5-20250929"), NOW) is None
-    assert gateway.unpriced(Candidate("openai", "gpt-4o"), NOW) == Unpriced.WITHOUT_BUDGET
+    assert gateway.cost_usd(
+        Candidate("local", "claude-sonnet-4-5-20250929"), Usage(input_tokens=1_000), NOW
+    ) == Decimal("0.003")
+    assert cost("gpt-4o") is None
 
 
 @pytest.mark.parametrize("problem", ["provider", "list"])

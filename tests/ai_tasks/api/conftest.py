@@ -1,6 +1,6 @@
 """People and clients of the API's tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
@@ -53,15 +53,18 @@ def post(client: Client, headers: dict[str, str]) -> Callable[..., Any]:
     return send
 
 
+MEMBERS = {"type", "title", "status", "code", "detail", "errors", "request_id", "retryable"}
+
+
 @pytest.fixture
 def assert_problem() -> Callable[..., dict[str, Any]]:
     """Return a function that checks a problem document's form and returns it."""
 
-    def check(response: Any, status: int, code: str, *pointers: str) -> dict[str, Any]:
+    def check(response: Any, status: int, code: str, *pointers: str, members: Collection[str] = ()) -> dict[str, Any]:
         assert response.status_code == status, response.content
         assert response["Content-Type"] == "application/problem+json"
         problem: dict[str, Any] = response.json()
-        assert set(problem) == {"type", "title", "status", "code", "detail", "errors", "request_id", "retryable"}
+        assert set(problem) - set(members) == MEMBERS
         assert (problem["status"], problem["code"]) == (status, code)
         assert problem["request_id"] == response["X-Request-Id"]
         assert [error["pointer"] for error in problem["errors"]] == list(pointers)

@@ -227,7 +227,14 @@ def test_a_full_queue_asks_to_come_back_later(post: Any, assert_problem: Any, as
 def test_a_used_up_budget_is_402(post: Any, assert_problem: Any, assert_nothing_written: Any) -> None:
     Budget.objects.create(scope=Budget.Scope.GLOBAL, limit_usd=0)
 
-    assert_problem(post(PROMPT), 402, "budget_exceeded")
+    problem = assert_problem(post(PROMPT), 402, "budget_exceeded", members=("budget", "required_usd"))
+
+    assert (problem["budget"]["scope"], problem["budget"]["limit_usd"], problem["budget"]["used_usd"]) == (
+        "global",
+        "0",
+        "0",
+    )
+    assert problem["budget"]["resets_at"] in problem["detail"]
     assert_nothing_written()
 
 
