@@ -22,8 +22,8 @@ from providers import gateway, routing
 from providers.types import Candidate
 from queueing import errors as queue_errors
 from queueing.entries import Estimate
-from queueing.models import TaskQueue
-from queueing.states import Priority
+from queueing.models import QueueEntry, TaskQueue
+from queueing.states import ParkedReason, Priority
 
 ZERO = Decimal(0)
 
@@ -207,22 +207,37 @@ def retry(task: AIGenerationTask, *, now: datetime | None = None) -> AIGeneratio
         return fresh
     if fresh.status not in REVIVABLE:
         raise NotPossible(f"A {fresh.status} task cannot be tried again.")
-    task_type = registry.get(fresh.type)
     TaskQueue.objects.take_from_dlq([fresh.pk], now=now)
-    fresh.provider, fresh.model = fresh.route[0]
+    return revive(fresh, fresh.route, 0, now)
+
+
+def revive(
+    task: AIGenerationTask, route: list[list[str]], position: int, now: datetime, *, until: datetime | None = None
+) -> AIGenerationTask:
+    """
+    Make an ended task pending at this place of this route, with an entry, and return it fresh.
+
+    With `until` it starts then at the soonest. Part of the caller's transaction, which has the task locked and its
+    letter taken. Raises QueueFull, AlreadyQueued, and what its type or its max_cost_usd refuses.
+    """
+    task_type = registry.get(task.type)
+    provider, model = route[position]
     values = {
         "status": TaskStatus.PENDING,
-        "provider": fresh.provider,
-        "model": fresh.model,
-        "route_position": 0,
+        "route": route,
+        "route_position": position,
+        "provider": provider,
+        "model": model,
         **dict.fromkeys(("tries", "infrastructure_tries", "crashes"), 0),
         **dict.fromkeys(("finished_at", "cancel_requested_at", "run_at", "error", "output"), None),
-        "deadline_at": now + max(task_type.deadline, timedelta(0)),
+        "deadline_at": max(now, until or now) + max(task_type.deadline, timedelta(0)),
         "updated_at": now,
         "version": F("version") + 1,
     }
-    AIGenerationTask.objects.filter(pk=fresh.pk).update(**values)
-    fresh = AIGenerationTask.objects.get(pk=fresh.pk)
+    AIGenerationTask.objects.filter(pk=task.pk).update(**values)
+    fresh = AIGenerationTask.objects.get(pk=task.pk)
     _enqueue(fresh, _estimate(fresh, task_type, now), now)
+    if until is not None and until > now:
+        QueueEntry.objects.for_task(fresh.pk).park(reason=ParkedReason.REDRIVE, until=until)
     _announce(fresh)
     return fresh

@@ -1,15 +1,22 @@
 """Celery's entry points, one call each. Their arguments are ids; whatever else comes along is ignored."""
 
+import time
+from contextlib import closing
 from typing import Any
 from uuid import UUID
 
 from celery import shared_task
+from celery.exceptions import Ignore
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 
 from ai_tasks import clock, dispatch, execution, finish_hooks, quarantine, sweeps, worker
 from ai_tasks.accounts import alarms
-from queueing.models import TaskQueue
+from ai_tasks.redrives import jobs
+from queueing.models import Redrive, TaskQueue
+
+REDRIVE_SLICE_SECONDS = 10.0
+"""How long a redrive keeps one of the two threads that sweeps use; then it queues again."""
 
 
 @worker_ready.connect
@@ -87,6 +94,38 @@ def run_finish_hooks(**_: Any) -> None:
 def note_flow(**_: Any) -> None:
     """Measure how fast the queues move."""
     TaskQueue.objects.note_flow(clock.now())
+
+
+@shared_task(name="ai_tasks.resume_redrives", ignore_result=True)
+def resume_redrives(**_: Any) -> None:
+    """Have a worker go on with each redrive that is due: new ones, rated ones, and those whose runner went away."""
+    for redrive_id in Redrive.objects.due(clock.now()).values_list("pk", flat=True):
+        send_redrive(redrive_id)
+
+
+def send_redrive(redrive_id: UUID) -> None:
+    """Ask a worker to go on with a job; all its messages have one Celery id, so that admin shows one result."""
+    redrive.apply_async(
+        kwargs={"redrive_id": str(redrive_id)}, task_id=str(redrive_id), queue="control", retry=False, expires=30
+    )
+
+
+@shared_task(name="ai_tasks.redrive", bind=True, ignore_result=False)
+def redrive(self: Any, *, redrive_id: str, **_: Any) -> dict[str, Any]:
+    """Send dead letters back for some seconds; progress, and at last the counts, are kept among the results."""
+    give_up_at = time.monotonic() + REDRIVE_SLICE_SECONDS
+    with closing(jobs.carry_out(UUID(redrive_id))) as batches:
+        for job in batches:
+            self.update_state(state="PROGRESS", meta=jobs.progress(job))
+            if time.monotonic() > give_up_at:
+                break
+    job = Redrive.objects.get(pk=redrive_id)
+    if job.state != Redrive.State.RUNNING:
+        return jobs.progress(job)
+    if Redrive.objects.due(clock.now()).filter(pk=job.pk).exists():
+        send_redrive(job.pk)
+    # Without a result of this slice: what was told last stands.
+    raise Ignore
 
 
 @shared_task(name="ai_tasks.tidy")

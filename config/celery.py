@@ -28,6 +28,7 @@ app.conf.beat_schedule = {
     "lost-charges": _every(10, "ai_tasks.charge_lost"),
     "budgets": _every(5, "ai_tasks.watch_budgets"),
     "finish-hooks": _every(5, "ai_tasks.run_finish_hooks"),
+    "redrives": _every(2, "ai_tasks.resume_redrives"),
     "flow": _every(60, "ai_tasks.note_flow"),
     "tidy": _every(300, "ai_tasks.tidy"),
     "close-idle-sessions": _every(300, "chat.close_idle_sessions"),

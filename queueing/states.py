@@ -60,6 +60,8 @@ class ParkedReason(models.TextChoices):
 
     SCHEDULED = "scheduled", _("scheduled for later")
     """Its `run_at` has not come."""
+    REDRIVE = "redrive", _("sent back, and held to a rate")
+    """An operator sends many dead tasks back, so many a second."""
     RETRY_BACKOFF = "retry_backoff", _("waiting to be tried again")
     UNPRICED = "unpriced", _("price unknown")
     """Its model has no price, and its provider's policy or a budget asks for one."""

@@ -44,7 +44,7 @@ def _checks() -> list[tuple[str, list[object]]]:
         ("charged attempt that never started", _ids(attempts.filter(charged, started_at=None))),
         ("attempt charged twice", _charged_twice()),
         ("unfinished attempt that is nowhere", _ids(attempts.filter(~in_the_air, state__in=unfinished))),
-        ("failed task without an open dead letter", _undead()),
+        ("failed task without a dead letter that says so", _undead()),
         ("budget held other than its open holds", _wrong_periods("held_usd")),
         ("budget overdrawn by holds", _ids(BudgetPeriod.objects.filter(limit_usd__lt=F("held_usd")))),
         ("terminal task with unfolded chunks", _unfolded()),
@@ -78,7 +78,8 @@ def _charged_twice() -> list[object]:
 
 
 def _undead() -> list[object]:
-    letter = DeadLetter.objects.open().filter(task_id=OuterRef("pk"))
+    sent_back = Q(resolution="redriven", new_task_id=None)
+    letter = DeadLetter.objects.exclude(sent_back).filter(task_id=OuterRef("pk"))
     return _ids(AIGenerationTask.objects.failed().filter(~Exists(letter)))
 
 

@@ -110,7 +110,7 @@ class DeadLetterVerbs(QueueRows):
         or `provider/model`. `rate`: tasks a second. With `dry_run` nothing is stored, and the groups that would be sent
         are returned. Moves no letter yet: each is moved together with its task. Raises BadFilter.
         """
-        filters = _open_only(chosen)
+        filters = self.open_only(chosen)
         if dry_run:
             return self.get_dlq_groups(filters, now=now)
         job: Redrive = Redrive.objects.create(
@@ -162,7 +162,7 @@ class DeadLetterVerbs(QueueRows):
 
         Raises BadFilter.
         """
-        letters = DeadLetter.objects.matching(_open_only(chosen)).filter(created_at__lte=now).order_by("id")
+        letters = DeadLetter.objects.matching(self.open_only(chosen)).filter(created_at__lte=now).order_by("id")
         discarded = 0
         while ids := list(letters.values_list("pk", flat=True)[:DISCARDED_AT_ONCE]):
             discarded += self._discard(ids, by, reason, now)
@@ -175,14 +175,14 @@ class DeadLetterVerbs(QueueRows):
         values = {"resolution": "discarded", "resolved_by": by[:150], "resolution_reason": reason[:200]}
         return int(DeadLetter.objects.filter(pk__in=[each.pk for each in locked]).update(resolved_at=now, **values))
 
-
-def _open_only(chosen: Chosen) -> dict[str, Any]:
-    if isinstance(chosen, dict):
-        filters = letter_filters.checked(chosen)
-    else:
-        filters = letter_filters.checked(
-            {"ids": [each.pk if isinstance(each, DeadLetter) else each for each in chosen]}
-        )
-    if filters.pop("resolution", ["open"]) != ["open"]:
-        raise BadFilter("resolution", "Only open letters can be sent back or discarded.")
-    return filters
+    @staticmethod
+    def open_only(chosen: Chosen) -> dict[str, Any]:
+        """Return the filters that choose these letters as far as they are open, checked; raises BadFilter."""
+        if isinstance(chosen, dict):
+            filters = letter_filters.checked(chosen)
+        else:
+            ids = [each.pk if isinstance(each, DeadLetter) else each for each in chosen]
+            filters = letter_filters.checked({"ids": ids})
+        if filters.pop("resolution", ["open"]) != ["open"]:
+            raise BadFilter("resolution", "Only open letters can be sent back or discarded.")
+        return filters

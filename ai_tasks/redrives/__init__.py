@@ -1,0 +1,1 @@
+"""Redrives: sending dead tasks back, many at a time."""

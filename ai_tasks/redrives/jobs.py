@@ -1,0 +1,204 @@
+"""
+Begin a redrive and carry it out.
+
+queueing stores the job; here its letters, tasks and entries move together. Each batch is one transaction that also
+moves the job's cursor, so that a runner may be killed at any point; by a lease a job is one runner's at a time.
+"""
+
+import logging
+from collections.abc import Callable, Generator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+from django.db import InterfaceError, OperationalError, transaction
+
+from ai_tasks import clock, submission
+from ai_tasks.errors import QueueFull, TaskError
+from ai_tasks.models import AIGenerationTask
+from ai_tasks.redrives.places import PassedOver, Place, Standing, place, refuse_unknown
+from queueing.dead_letters.verbs import Chosen
+from queueing.errors import AlreadyQueued
+from queueing.models import DeadLetter, Redrive, TaskQueue
+
+logger = logging.getLogger(__name__)
+
+BATCH = 50
+"""Letters of one transaction: their owners' shares are locked until it ends, within tenths of a second."""
+LEASE = timedelta(seconds=60)
+"""How long a runner may be silent before another goes on."""
+HORIZON = timedelta(seconds=20)
+"""How far ahead of its rate a job parks tasks: what a stop does not call back."""
+
+SENT, SKIPPED, FAILED = DeadLetter.Outcome.SENT, DeadLetter.Outcome.SKIPPED, DeadLetter.Outcome.FAILED
+
+
+def begin(
+    chosen: Chosen,
+    *,
+    provider: str = Redrive.SAME,
+    rate: float | None = None,
+    by: str,
+    reason: str = "",
+    now: datetime | None = None,
+) -> Redrive:
+    """
+    Store the job and return it; beat has a Celery worker carry it out, within seconds.
+
+    Arguments as of TaskQueue.objects.retry_from_dlq. Raises BadFilter, and UnknownModel for a provider that is not set
+    up.
+    """
+    refuse_unknown(provider)
+    at = now or clock.now()
+    return TaskQueue.objects.retry_from_dlq(chosen, provider=provider, rate=rate, by=by, reason=reason, now=at)
+
+
+def carry_out(redrive_id: UUID, *, tell: Callable[[], datetime] = clock.now) -> Generator[Redrive, None, None]:
+    """
+    Claim the job and yield it after each batch, until it ends or has nothing to do for now; closing gives it back.
+
+    Yields nothing when the job is not due or another runner has it.
+    """
+    runner, now = uuid4(), tell()
+    if not Redrive.objects.claim(redrive_id, runner, until=now + LEASE, now=now):
+        return
+    try:
+        while (job := send_batch(redrive_id, runner, tell())) is not None:
+            yield job
+            if job.state != Redrive.State.RUNNING or job.due_at > tell():
+                break
+    finally:
+        Redrive.objects.let_go(redrive_id, runner)
+
+
+@transaction.atomic
+def send_batch(redrive_id: UUID, runner: UUID, now: datetime) -> Redrive | None:
+    """
+    Send the next letters back and move the cursor; return the job, or None when this runner has lost it.
+
+    One transaction: letters, tasks, entries, counters, cursor. A letter that cannot be sent hurts only itself; a full
+    queue makes the job wait.
+    """
+    job: Redrive | None = Redrive.objects.held_by(runner).select_for_update().filter(pk=redrive_id).first()
+    if job is None:
+        return None
+    job.started_at = job.started_at or now
+    job.leased_until, job.due_at = now + LEASE, now
+    room = _room(job, now)
+    ahead = list(_ahead(job).values_list("pk", "task_id")[:room])
+    if ahead and not _Batch(job, now).send(ahead):
+        pass
+    elif len(ahead) < room:
+        job.state, job.finished_at, job.runner, job.leased_until = Redrive.State.FINISHED, now, None, None
+    elif job.next_slot_at is not None:
+        job.due_at = max(now, job.next_slot_at - HORIZON / 2)
+    job.save()
+    return job
+
+
+def progress(job: Redrive) -> dict[str, Any]:
+    """Return how far the job is, as JSON."""
+    counts = {name: getattr(job, name) for name in ("total", "done", "skipped", "failed")}
+    return {"redrive_id": str(job.pk), "state": str(job.state), **counts}
+
+
+def _ahead(job: Redrive) -> Any:
+    """The job's letters that it has not dealt with, in order; tasks that die again meanwhile leave newer ones."""
+    letters = TaskQueue.objects.get_dlq_items(job.filters).filter(created_at__lte=job.created_at).exclude(redrive=job)
+    return letters.filter(**({"pk__gt": job.cursor} if job.cursor else {})).order_by("pk")
+
+
+def _room(job: Redrive, now: datetime) -> int:
+    """Return how many letters the next batch may take: of a rated job, as many as have slots within the horizon."""
+    if job.rate_per_second is None:
+        return BATCH
+    seconds = (HORIZON - (max(now, job.next_slot_at or now) - now)).total_seconds()
+    return min(BATCH, int(seconds * job.rate_per_second) + 1) if seconds >= 0 else 0
+
+
+class _Row(NamedTuple):
+    """A letter that can be sent."""
+
+    letter: DeadLetter
+    task: AIGenerationTask
+    place: Place
+
+    def share(self) -> tuple[Any, ...]:
+        """Return whose share of which queue and class it uses: the order in which shares are locked."""
+        return (*self.place.route[self.place.position], self.task.lane, self.task.priority, self.task.owner_id)
+
+
+class _Batch:
+    """One transaction's letters, and what became of them."""
+
+    def __init__(self, job: Redrive, now: datetime) -> None:
+        self.job = job
+        self.now = now
+        self.outcomes: dict[tuple[str, str], list[DeadLetter]] = {}
+
+    def send(self, ahead: list[tuple[UUID, UUID]]) -> bool:
+        """Send these (letter, task) and move the job; False: a full queue refused one, and the job waits."""
+        is_refused = False
+        try:
+            for row in sorted(self._rows(ahead), key=_Row.share):
+                self._note(row.letter, *self._send(row))
+            self.job.cursor = ahead[-1][0]
+        except QueueFull as error:
+            # The cursor stays; what was dealt with is not met again.
+            is_refused = True
+            self.job.due_at = self.now + timedelta(seconds=error.retry_after_seconds or 1)
+        for (outcome, detail), letters in self.outcomes.items():
+            self._write(outcome, detail, letters)
+        return not is_refused
+
+    def _rows(self, ahead: list[tuple[UUID, UUID]]) -> list[_Row]:
+        """Lock tasks, then letters, each in the order of their ids, and return what can be sent; note the others."""
+        locked = AIGenerationTask.objects.filter(pk__in=[task_id for _, task_id in ahead]).select_for_update()
+        tasks = {task.pk: task for task in locked.order_by("pk") if task.deleted_at is None}
+        letters = DeadLetter.objects.open().filter(pk__in=[pk for pk, _ in ahead]).select_for_update()
+        rows = []
+        for letter in letters.order_by("pk"):
+            task = tasks.get(letter.task_id)
+            standing = Standing(task.status, task.route, task.route_position) if task else Standing(None, [], 0)
+            try:
+                rows.append(_Row(letter, task, place(standing, self.job.provider)))  # type: ignore[arg-type]
+            except PassedOver as why:
+                self._note(letter, SKIPPED, str(why))
+        return rows
+
+    def _send(self, row: _Row) -> tuple[str, str]:
+        """Return (outcome, detail); a mistake of the row's own is rolled back to its savepoint."""
+        slot = self._slot()
+        try:
+            with transaction.atomic():
+                submission.revive(row.task, *row.place, self.now, until=slot)
+        except (QueueFull, OperationalError, InterfaceError):
+            raise
+        except AlreadyQueued:
+            return SKIPPED, "Its task is live."
+        except TaskError as error:
+            return FAILED, error.detail
+        except Exception as error:
+            logger.exception("The dead task %s could not be sent back.", row.task.pk)
+            return FAILED, f"{type(error).__name__}: {error}"
+        if slot is not None and self.job.rate_per_second:
+            self.job.next_slot_at = slot + timedelta(seconds=1 / self.job.rate_per_second)
+        return SENT, ""
+
+    def _slot(self) -> datetime | None:
+        return None if self.job.rate_per_second is None else max(self.now, self.job.next_slot_at or self.now)
+
+    def _note(self, letter: DeadLetter, outcome: str, detail: str) -> None:
+        self.outcomes.setdefault((outcome, detail[:200]), []).append(letter)
+
+    def _write(self, outcome: str, detail: str, letters: list[DeadLetter]) -> None:
+        job, count = self.job, len(letters)
+        if outcome == SENT:
+            task_ids = [letter.task_id for letter in letters]
+            TaskQueue.objects.take_from_dlq(task_ids, by=job.requested_by, reason=job.reason, redrive=job, now=self.now)
+            job.done += count
+            return
+        passed = DeadLetter.objects.filter(pk__in=[letter.pk for letter in letters])
+        passed.update(redrive=job, redrive_outcome=outcome, redrive_detail=detail)
+        job.skipped += count if outcome == SKIPPED else 0
+        job.failed += count if outcome == FAILED else 0
