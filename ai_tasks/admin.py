@@ -11,15 +11,16 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from ai_tasks import clock, submission
-from ai_tasks.accounts import budgets
+from ai_tasks import budget_admin, submission
 from ai_tasks.accounts.managers import BUCKETS, OUTPUT
-from ai_tasks.accounts.models import Attempt, Budget, BudgetPeriod, Hold, LedgerEntry
+from ai_tasks.accounts.models import Attempt, LedgerEntry
 from ai_tasks.errors import TaskError
 from ai_tasks.models import AIGenerationTask, ApiKey, Chunk, FinishHook, WorkerProcess
 from ai_tasks.representation import usd
 from queueing.admin import ReadOnlyAdmin
 from queueing.models import DeadLetter
+
+__all__ = ["budget_admin"]
 
 RETRIED_AT_ONCE = 500
 """Most dead letters that one action sends back."""
@@ -226,33 +227,6 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     def amount(self, entry: LedgerEntry) -> str:
         """Return the exact amount."""
         return usd(entry.amount_usd) or "–"
-
-
-@admin.register(Budget)
-class BudgetAdmin(admin.ModelAdmin):
-    """Monthly limits; a change takes effect from the current month on."""
-
-    list_display = ("scope", "scope_key", "limit_usd", "time_zone", "is_enabled")
-    list_filter = ("scope", "is_enabled")
-
-    def save_model(self, request: HttpRequest, obj: Budget, form: Any, change: bool) -> None:
-        """Store the budget, and its limit in the months that are not over."""
-        budgets.store(obj, clock.now())
-
-
-@admin.register(BudgetPeriod)
-class BudgetPeriodAdmin(ReadOnlyAdmin):
-    """What each month spent and holds."""
-
-    list_display = ("budget", "period", "limit_usd", "spent_usd", "held_usd", "ends_at")
-    list_select_related = ("budget",)
-
-
-@admin.register(Hold)
-class HoldAdmin(ReadOnlyAdmin):
-    """Money held for attempts."""
-
-    list_display = ("attempt", "period", "amount_usd", "settled_at")
 
 
 @admin.register(ApiKey)

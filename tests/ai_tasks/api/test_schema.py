@@ -37,6 +37,7 @@ def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(client: Client) 
     assert all(url.startswith("/") for url in re.findall(r'(?:src|href)="([^"]*)"', html))
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("name", ["src", "href"])
 def test_everything_the_page_names_is_there(settings: Any, name: str) -> None:
     settings.WHITENOISE_USE_FINDERS = True
