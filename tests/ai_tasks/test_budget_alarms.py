@@ -112,13 +112,14 @@ def test_operators_and_the_budgets_user_are_told_after_the_commit(
 async def told(publish: Any, alice: User) -> list[tuple[Any, ...]]:
     """Return what listeners of both groups get."""
     layer = get_channel_layer()
+    channel = await layer.new_channel()
     for group in (events.OPERATIONS, events.group_for_user(alice.pk)):
-        await layer.group_add(group, "listener")
+        await layer.group_add(group, channel)
     events.use_loop(asyncio.get_running_loop())
     await asyncio.to_thread(publish)
     found = []
     for _ in range(2):
-        event = (await asyncio.wait_for(layer.receive("listener"), 5))["event"]
+        event = (await asyncio.wait_for(layer.receive(channel), 5))["event"]
         found.append((event["groups"][0], event["name"], event["percent"], event["spent_usd"], event["limit_usd"]))
     return found
 
