@@ -1,5 +1,6 @@
 """What a task may cost, as far as it is known when it is submitted: read, not held; admission holds."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -9,7 +10,7 @@ from django.db.models import Sum
 
 from ai_tasks.accounts import bounds, budgets, charges
 from ai_tasks.accounts.fields import plain_usd
-from ai_tasks.accounts.models import AttemptState, BudgetPeriod
+from ai_tasks.accounts.models import AttemptState, Budget, BudgetPeriod
 from ai_tasks.errors import BudgetExceeded, InvalidInput, Mistake, TaskError, UnpricedModel
 from providers.types import Candidate
 from queueing.entries import Estimate
@@ -52,6 +53,12 @@ class BudgetState:
         )
 
 
+def states(budget_ids: Collection[str], now: datetime) -> dict[str, BudgetState]:
+    """Return what these budgets have left, by their ids; those that are gone are left out."""
+    found = Budget.objects.filter(pk__in=budget_ids) if budget_ids else ()
+    return {str(period.budget_id): BudgetState.of(period) for period in budgets.read_periods(list(found), now)}
+
+
 def within_max_cost(task: Any, estimate: Estimate, now: datetime) -> Estimate:
     """
     Return the estimate with its output cap lowered to what `max_cost_usd` pays for at the task's candidate.
@@ -60,7 +67,8 @@ def within_max_cost(task: Any, estimate: Estimate, now: datetime) -> Estimate:
     """
     if task.max_cost_usd is None:
         return estimate
-    candidate, left = Candidate(task.provider, task.model), task.max_cost_usd
+    candidate = Candidate(task.provider, task.model)
+    left = task.max_cost_usd - ((charges.total_usd(task.pk) if task.epoch else None) or ZERO)
     fits = bounds.affordable_output(candidate, *estimate, left, now)
     if fits is not None:
         return Estimate(estimate.input_tokens, fits)

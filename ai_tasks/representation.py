@@ -1,6 +1,7 @@
 """What a task looks like outside: one shape for REST, SSE and WebSocket."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -92,4 +93,5 @@ def _why(why: Waiting | None) -> Json | None:
         "until": moment(why.until),
         "position": why.position,
         "expected_start": moment(why.expected_start),
+        "budget": asdict(why.budget) if why.budget else None,
     }

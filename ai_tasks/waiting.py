@@ -8,13 +8,14 @@ from uuid import UUID
 
 from django.db.models import Count, Max, Min
 
-from ai_tasks import capacity
+from ai_tasks import affordability, capacity
 from ai_tasks.accounts.models import Attempt
+from ai_tasks.affordability import BudgetState
 from ai_tasks.capacity import Room
 from ai_tasks.models import AIGenerationTask, WorkerProcess
 from ai_tasks.states import TaskStatus
 from queueing.models import QueueEntry, TaskQueue
-from queueing.states import EntryState
+from queueing.states import EntryState, ParkedReason
 
 POSITION_BOUND = 1_000
 """Positions are exact up to here."""
@@ -34,6 +35,8 @@ class Waiting:
     """1: next of its queue; null for parked and handed-over ones."""
     expected_start: datetime | None
     """By the starts of the last five minutes; null: unknown."""
+    budget: BudgetState | None = None
+    """Which budget has no room, its limit, its use and when it begins anew, where that is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,14 @@ def explain(tasks: Iterable[AIGenerationTask], now: datetime) -> dict[UUID, Wait
     """
     pending = [task.pk for task in tasks if task.status == TaskStatus.PENDING]
     found: dict[UUID, Waiting] = {}
-    for entry in QueueEntry.objects.filter(task_id__in=pending):
+    entries = list(QueueEntry.objects.filter(task_id__in=pending))
+    tight = affordability.states(
+        {each.parked_key for each in entries if each.parked_reason == ParkedReason.BUDGET}, now
+    )
+    for entry in entries:
         if entry.state == EntryState.PARKED:
-            found[entry.task_id] = Waiting(entry.parked_reason, entry.parked_until, None, entry.parked_until)
+            until, budget = entry.parked_until, tight.get(entry.parked_key)
+            found[entry.task_id] = Waiting(entry.parked_reason, until, None, until, budget)
         elif entry.state == EntryState.WAITING:
             found[entry.task_id] = _in_line(entry, _line(entry.provider, entry.lane, now), now)
         else:

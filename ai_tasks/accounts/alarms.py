@@ -31,7 +31,9 @@ def raise_due(now: datetime) -> int:
 
 def _due(share: int, now: datetime) -> QuerySet[BudgetPeriod]:
     raised = BudgetAlarm.objects.filter(period=OuterRef("pk"), percent=share)
-    live = BudgetPeriod.objects.filter(~Exists(raised), ends_at__gt=now - LATE, spent_usd__gt=0)
+    live = BudgetPeriod.objects.filter(
+        ~Exists(raised), ends_at__gt=now - LATE, spent_usd__gt=0, budget__is_enabled=True
+    )
     if share < max(SHARES):
         return live.filter(_has_spent(share)).order_by("pk")
     key = Cast(OuterRef("budget_id"), CharField())

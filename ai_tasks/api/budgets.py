@@ -1,8 +1,10 @@
 """Budgets over HTTP: a caller's own, and all of them for operators."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,6 +16,7 @@ from ai_tasks.accounts.fields import plain_usd
 from ai_tasks.accounts.models import Budget, BudgetPeriod
 from ai_tasks.api import documents
 from ai_tasks.api.authentication import HasScope, scopes_of, user_of
+from ai_tasks.api.filters import PAGING, wrong
 from ai_tasks.api.pagination import page
 from ai_tasks.representation import moment
 
@@ -44,9 +47,18 @@ class BudgetCollection(APIView):
         rows = Budget.objects.all()
         if not (user_of(request).is_staff and "operations" in scopes_of(request)):
             rows = rows.filter(scope=Budget.Scope.USER, scope_key=str(user_of(request).pk))
-        if scope := request.query_params.get("scope"):
-            rows = rows.filter(scope=scope)
+        rows = _narrowed(rows, request.query_params)
         return Response(page(rows, request.query_params, lambda found: _shapes(found, now)))
+
+
+def _narrowed(rows: QuerySet[Budget], query: Mapping[str, str]) -> QuerySet[Budget]:
+    for name in query:
+        if name not in ("scope", *PAGING):
+            raise wrong(name, "unknown parameter")
+    scope = query.get("scope")
+    if scope is not None and scope not in Budget.Scope.values:
+        raise wrong("scope", f"not one of {', '.join(Budget.Scope.values)}")
+    return rows if scope is None else rows.filter(scope=scope)
 
 
 def _shapes(found: list[Budget], now: datetime) -> list[dict[str, Any]]:

@@ -20,6 +20,21 @@ def always(word: str) -> serializers.CharField:
     return field
 
 
+class BudgetState(Document):
+    """A budget without room: its limit, its use, and when it begins anew."""
+
+    scope = serializers.ChoiceField(choices=Budget.Scope.values)
+    key = serializers.CharField()
+    interval = serializers.ChoiceField(choices=Budget.Interval.values)
+    period = serializers.CharField()
+    time_zone = serializers.CharField()
+    limit_usd = serializers.CharField()
+    spent_usd = serializers.CharField()
+    held_usd = serializers.CharField()
+    used_usd = serializers.CharField()
+    resets_at = serializers.DateTimeField()
+
+
 class ProblemMistake(Document):
     """One thing wrong with a request."""
 
@@ -38,6 +53,8 @@ class ProblemDocument(Document):
     errors = ProblemMistake(many=True)  # type: ignore[assignment]
     request_id = serializers.CharField()
     retryable = serializers.BooleanField()
+    budget = BudgetState(required=False, help_text="Of `budget_exceeded`: the budget that has no room.")
+    required_usd = serializers.CharField(required=False, help_text="Of `budget_exceeded`: what the task may cost.")
 
 
 class TaskError(Document):
@@ -66,6 +83,7 @@ class TaskWaiting(Document):
     until = serializers.DateTimeField(allow_null=True)
     position = serializers.IntegerField(allow_null=True)
     expected_start = serializers.DateTimeField(allow_null=True)
+    budget = BudgetState(allow_null=True, help_text="Where the reason is `budget`.")
 
 
 @extend_schema_field({"type": "object", "additionalProperties": {}})

@@ -67,19 +67,19 @@ def narrowed(tasks: Tasks, query: QueryDict) -> Tasks:
     """Return the tasks that the query's parameters leave; raises InvalidInput, also for unknown parameters."""
     for name in query:
         if UNSTORABLE.search(name + "".join(query.getlist(name))):
-            raise _wrong(name, "holds NUL or a lone surrogate")
+            raise wrong(name, "holds NUL or a lone surrogate")
         if narrow := FILTERS.get(name):
             tasks = narrow(tasks, name, query.getlist(name))
         elif match := METADATA.fullmatch(name):
             tasks = _by_metadata(tasks, match[1], query.getlist(name))
         elif name not in PAGING:
-            raise _wrong(name, "unknown parameter")
+            raise wrong(name, "unknown parameter")
     if sum(name.startswith("metadata[") for name in query) > METADATA_PAIRS:
-        raise _wrong("metadata", f"more than {METADATA_PAIRS} pairs")
+        raise wrong("metadata", f"more than {METADATA_PAIRS} pairs")
     return tasks
 
 
-def _wrong(name: str, detail: str) -> InvalidInput:
+def wrong(name: str, detail: str) -> InvalidInput:
     shown = UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", name[:100])
     return InvalidInput(f"The parameter {shown} is wrong: {detail}.", errors=(Mistake(f"?{shown}", detail),))
 
@@ -87,7 +87,7 @@ def _wrong(name: str, detail: str) -> InvalidInput:
 def _by_status(tasks: Tasks, name: str, values: list[str]) -> Tasks:
     wanted = [status for value in values for status in value.split(",")]
     if not set(wanted) <= set(TaskStatus.values):
-        raise _wrong(name, f"not among {', '.join(TaskStatus.values)}")
+        raise wrong(name, f"not among {', '.join(TaskStatus.values)}")
     return tasks.filter(status__in=wanted)
 
 
@@ -112,13 +112,13 @@ def _moment(name: str, text: str) -> datetime:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None or not 1970 < moment.year < 9999:
-        raise _wrong(name, "not an ISO 8601 date and time with its offset")
+        raise wrong(name, "not an ISO 8601 date and time with its offset")
     return moment
 
 
 def _by_metadata(tasks: Tasks, key: str, values: list[str]) -> Tasks:
     if not METADATA_NAME.fullmatch(key):
-        raise _wrong(f"metadata[{key}]", "not the name of a pair")
+        raise wrong(f"metadata[{key}]", "not the name of a pair")
     # An alias of its own: the name comes from outside and must not become part of a lookup.
     return tasks.alias(_pair=MetadataValue(key)).filter(_pair__in=values)
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from django.contrib.auth.models import User
 
+from ai_tasks import waiting
 from ai_tasks.accounts import budgets
 from ai_tasks.models import AIGenerationTask, BudgetPeriod, Hold
 from queueing.models import QueueEntry
@@ -68,6 +69,21 @@ def test_a_raised_budget_wakes_who_waits_for_it(alice: User, make_budget: MakeBu
     budgets.store(period.budget, at(5))
 
     assert admitted(plan(now=at(5))) == 1
+
+
+def test_a_parked_task_says_which_budget_has_no_room_and_when_it_begins_anew(
+    alice: User, make_budget: MakeBudget
+) -> None:
+    task = text_task(alice)
+    make_budget("0.000001", "user", str(alice.pk))
+    plan()
+
+    (why,) = waiting.explain([task], at(1)).values()
+
+    assert (why.reason, why.until) == ("budget", BudgetPeriod.objects.get().ends_at)
+    assert why.budget
+    assert (why.budget.scope, why.budget.key, why.budget.limit_usd) == ("user", str(alice.pk), "0.000001")
+    assert (why.budget.used_usd, why.budget.resets_at) == ("0", "2026-12-01T00:00:00Z")
 
 
 def test_of_two_budgets_the_tight_one_refuses_and_the_other_holds_nothing(alice: User, make_budget: MakeBudget) -> None:

@@ -109,4 +109,10 @@ def test_pages_follow_each_other(client: Client, bob: User) -> None:
 
     assert seen == made[::-1]
     assert [each["scope"] for each in listed(client, "?scope=user")] == []
-    assert client.get(f"{PATH}?cursor=nonsense").status_code == 422
+
+
+@pytest.mark.parametrize("query", ["cursor=nonsense", "limit=0", "scope=galaxy", "skope=user", "scope=%00", "%ff=1"])
+def test_a_parameter_that_does_not_fit_is_refused(client: Client, alice: User, query: str) -> None:
+    client.force_login(alice)
+
+    assert client.get(f"{PATH}?{query}").status_code == 422
