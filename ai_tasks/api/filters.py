@@ -80,6 +80,7 @@ def narrowed(tasks: Tasks, query: QueryDict) -> Tasks:
 
 
 def wrong(name: str, detail: str) -> InvalidInput:
+    """Return the refusal of a query parameter."""
     shown = UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", name[:100])
     return InvalidInput(f"The parameter {shown} is wrong: {detail}.", errors=(Mistake(f"?{shown}", detail),))
 
