@@ -4,20 +4,21 @@ import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import cache, partial
+from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.db.models import QuerySet
 
-from ai_tasks import capacity, clock, doorbell
+from ai_tasks import capacity, clock
 from ai_tasks.accounts import bounds, budgets
 from ai_tasks.accounts.models import Attempt, BudgetPeriod, Hold
 from ai_tasks.capacity import Room
 from ai_tasks.locks import take_provider_lock
+from ai_tasks.purse import Purse
 from ai_tasks.states import TaskStatus
-from providers import routing
+from providers import control, routing
 from providers.types import Candidate
 from queueing.models import PriorityClass, QueueEntry, TaskQueue
 from queueing.statements import Param, Update
@@ -119,7 +120,7 @@ class _Admission:
         self.result = result
         self.provider = queue.provider
         self.now = now
-        self._budgets: dict[tuple[str, str, str], list[BudgetPeriod]] = {}
+        self.purse = Purse(tasks, now)
 
     def fill(self, clocks: list[PriorityClass], limit: int) -> bool:
         """Admit entries until the lane is empty or a gate of the whole provider refuses; True: more may wait."""
@@ -150,63 +151,24 @@ class _Admission:
         """Return the entry with its money held, or None when a gate of its own refused it."""
         if self._parks(entry):
             return None
+        amount, periods = bound_usd(entry, self.now), self.purse.periods(entry, self.provider)
+        if bounds.is_refused(self.provider, amount, has_budgets=bool(periods)):
+            if not self.purse.moves_on(entry):
+                self._park(entry, ParkedReason.UNPRICED, key=f"{self.provider}/{entry.model}")
+            return None
         if self.room.is_probe and not routing.take_probe(self.provider, self.now + capacity.PROBE_LEASE, self.now):
             self.room.at_most = 0
             return None
-        amount, periods = bound_usd(entry, self.now), self._periods(entry, self.provider)
-        if bounds.is_refused(self.provider, amount, has_budgets=bool(periods)):
-            if not self._moves_on(entry):
-                self._park(entry, ParkedReason.UNPRICED, key=f"{self.provider}/{entry.model}")
-            return None
-        if not self._hold(periods, amount or ZERO):
-            if (tight := budgets.tight(periods, amount or ZERO)) and not self._moves_on(entry):
+        if not self.purse.hold(periods, amount or ZERO):
+            if self.room.is_probe:
+                control.give_probe_back(self.provider)
+            if (tight := self.purse.tight(periods, amount or ZERO)) and not self.purse.moves_on(entry):
                 self._park(entry, ParkedReason.BUDGET, key=str(tight.budget_id), until=tight.ends_at)
             return None
         dispatch = Dispatch(
             entry.task_id, entry.epoch + 1, uuid4(), entry.provider, entry.lane, is_alone=entry.is_quarantined
         )
         return _Chosen(entry, dispatch, amount, periods)
-
-    def _periods(self, entry: QueueEntry, provider: str) -> list[BudgetPeriod]:
-        """Return the current periods of the budgets that bound the entry there; read once per user and type."""
-        key = (entry.owner_key, entry.task_type, provider)
-        if key not in self._budgets:
-            applicable = budgets.applicable(owner_id=key[0], provider=provider, task_type=key[1])
-            self._budgets[key] = budgets.current_periods(applicable, self.now)
-        return self._budgets[key]
-
-    def _moves_on(self, entry: QueueEntry) -> bool:
-        """Send an entry that cannot pay here to the next place on its route where, by what is read now, it can."""
-        task = self.tasks.filter(pk=entry.task_id, epoch=entry.epoch, status=TaskStatus.PENDING).first()
-        if task is None:
-            return False
-        for position, (provider, model) in enumerate(task.route):
-            if position > task.route_position and self._can_pay(entry, task, Candidate(provider, model)):
-                TaskQueue.objects.move(entry, provider=provider, model=model, now=self.now)
-                values = {"provider": provider, "model": model, "route_position": position, "updated_at": self.now}
-                self.tasks.filter(pk=entry.task_id).update(**values)
-                transaction.on_commit(partial(doorbell.ring, provider), robust=True)
-                return True
-        return False
-
-    def _can_pay(self, entry: QueueEntry, task: Any, candidate: Candidate) -> bool:
-        tokens = (entry.estimate_input_tokens, entry.max_output_tokens)
-        amount = bounds.bound_usd(candidate, *tokens, self.now)
-        periods = self._periods(entry, candidate.provider)
-        if bounds.is_refused(candidate.provider, amount, has_budgets=bool(periods)):
-            return False
-        if task.max_cost_usd is not None and (amount is None or amount > task.max_cost_usd - (task.cost_usd or ZERO)):
-            return False
-        return budgets.have_room(periods, amount or ZERO)
-
-    def _hold(self, periods: list[BudgetPeriod], amount: Decimal) -> bool:
-        if not periods:
-            return True
-        with transaction.atomic():
-            if budgets.hold(periods, amount):
-                return True
-            transaction.set_rollback(True)
-        return False
 
     def _parks(self, entry: QueueEntry) -> bool:
         """Park the entry if a gate of its own refuses it."""

@@ -72,7 +72,7 @@ class BudgetPeriod(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=("budget", "period"), name="budget_period_once"),
+            models.UniqueConstraint(fields=("budget", "ends_at"), name="budget_period_once"),
             models.CheckConstraint(condition=Q(held_usd__gte=0), name="budget_held_not_negative"),
         ]
         verbose_name = _("budget period")

@@ -59,9 +59,13 @@ def _new_period(budget: Budget, now: datetime) -> BudgetPeriod:
 
 
 def _begun(period: BudgetPeriod) -> BudgetPeriod:
-    """Return the stored period: somebody else may have begun it meanwhile."""
-    columns = {name: getattr(period, name) for name in ("limit_usd", "starts_at", "ends_at")}
-    return BudgetPeriod.objects.get_or_create(budget=period.budget, period=period.period, defaults=columns)[0]
+    """
+    Return the stored period: somebody else may have begun it meanwhile.
+
+    It is known by its end, not by its name: after a change of time zone a month may have a rest of the same name.
+    """
+    columns = {name: getattr(period, name) for name in ("period", "limit_usd", "starts_at")}
+    return BudgetPeriod.objects.get_or_create(budget=period.budget, ends_at=period.ends_at, defaults=columns)[0]
 
 
 @transaction.atomic

@@ -1,6 +1,7 @@
 """Admission under budgets: the bound of a cost is held before the call."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -8,9 +9,10 @@ from django.contrib.auth.models import User
 from ai_tasks import waiting
 from ai_tasks.accounts import budgets
 from ai_tasks.models import AIGenerationTask, BudgetPeriod, Hold
+from providers import control
 from queueing.models import QueueEntry
 from tests.ai_tasks.conftest import MakeBudget
-from tests.engine import admitted, answer, at, claimed, plan, several, text_task
+from tests.engine import admitted, answer, at, claimed, entry_of, plan, several, text_task
 from tests.invariants import violations
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
@@ -69,6 +71,30 @@ def test_a_raised_budget_wakes_who_waits_for_it(alice: User, make_budget: MakeBu
     budgets.store(period.budget, at(5))
 
     assert admitted(plan(now=at(5))) == 1
+
+
+def test_a_probe_that_cannot_be_paid_is_left_to_somebody_else(alice: User, bob: User, make_budget: MakeBudget) -> None:
+    text_task(alice)
+    text_task(bob)
+    make_budget("0.000001", "user", str(alice.pk))
+    control.trip("simulator", cause="unavailable", now=at(0))
+
+    found = plan(now=at(3600))
+
+    assert [each.task_id for each in found.dispatches] == [AIGenerationTask.objects.get(owner=bob).pk]
+
+
+def test_who_wants_as_much_as_somebody_who_was_refused_is_parked_without_a_try(
+    alice: User, make_budget: MakeBudget, django_assert_max_num_queries: Any
+) -> None:
+    tasks_of_alice = several(alice, 20, max_output_tokens=1000)
+    make_budget("0.0001")
+    small = text_task(alice, max_output_tokens=10)
+
+    with django_assert_max_num_queries(30 + 2 * len(tasks_of_alice)):
+        assert admitted(plan()) == 1
+
+    assert entry_of(small).state == "queued"
 
 
 def test_a_parked_task_says_which_budget_has_no_room_and_when_it_begins_anew(

@@ -120,6 +120,23 @@ def test_a_call_over_the_end_of_a_month_is_paid_by_the_month_that_held_it(
 
 
 @pytest.mark.usefixtures("providers_ready")
+def test_after_a_change_of_time_zone_no_moment_is_without_a_period_and_none_has_two() -> None:
+    budget = Budget(scope="global", limit_usd=1, time_zone=TOKYO)
+    budgets.store(budget, utc("2026-12-15T00:00"))
+    budgets.current_periods([budget], utc("2026-12-15T00:00"))
+    budget.time_zone = "UTC"
+    budgets.store(budget, utc("2026-12-16T00:00"))
+
+    (before,) = budgets.current_periods([budget], utc("2026-12-31T14:59"))
+    (rest,) = budgets.current_periods([budget], utc("2026-12-31T15:00"))
+    (after,) = budgets.current_periods([budget], utc("2027-01-01T00:00"))
+
+    assert [each.period for each in (before, rest, after)] == ["2026-12", "2026-12", "2027-01"]
+    assert before.ends_at == utc("2026-12-31T15:00") < rest.ends_at == after.starts_at
+    assert len({before.pk, rest.pk, after.pk}) == 3
+
+
+@pytest.mark.usefixtures("providers_ready")
 def test_a_new_limit_counts_for_the_period_that_runs_and_not_for_those_that_are_over() -> None:
     budget = Budget(scope="global", limit_usd=1)
     budgets.store(budget, utc("2026-10-15T00:00"))

@@ -8,9 +8,10 @@ from django.utils import timezone
 
 from providers import price_sync
 from providers.models import Provider
-from providers.price_book import INPUT
+from providers.price_book import Prices
 from providers.price_lists import SOURCE, Sheet
 from providers.price_sync import Change, Diff, UnknownList
+from providers.types import BUCKETS
 
 MOST_SHOWN = 20
 """New models that are named; changes are all shown."""
@@ -71,13 +72,10 @@ def _line(change: Change) -> str:
 
 
 def _short(sheet: Sheet) -> str:
-    """Return a sheet's input and output prices, tier by tier."""
-    tiers = (
-        (f"> {above}: " if above else "") + f"{_usd(prices[0])} in, {_usd(prices[INPUT])} out"
-        for above, prices in sheet.items()
-    )
-    return "; ".join(tiers)
+    """Return a sheet's prices, tier by tier; what is not stated is left out."""
+    return "; ".join((f"above {above}: " if above else "") + _prices(prices) for above, prices in sheet.items())
 
 
-def _usd(amount: object) -> str:
-    return "?" if amount is None else f"{amount:f}".rstrip("0").rstrip(".")
+def _prices(prices: Prices) -> str:
+    stated = ((name, usd) for name, usd in zip(BUCKETS, prices, strict=True) if usd is not None)
+    return ", ".join(f"{name} {usd.normalize():f}" for name, usd in stated)

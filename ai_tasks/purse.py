@@ -1,0 +1,91 @@
+"""The money of one admission: which budgets bound an entry, what is held in them, and where else it could be paid."""
+
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from ai_tasks import doorbell
+from ai_tasks.accounts import bounds, budgets
+from ai_tasks.accounts.models import BudgetPeriod
+from ai_tasks.states import TaskStatus
+from providers.types import Candidate
+from queueing.models import QueueEntry, TaskQueue
+
+ZERO = Decimal(0)
+
+
+class Purse:
+    """Takes holds inside one admission's transaction, and remembers what it has read in it."""
+
+    def __init__(self, tasks: QuerySet[Any], now: datetime) -> None:
+        self.tasks = tasks
+        self.now = now
+        self._periods: dict[tuple[str, str, str], list[BudgetPeriod]] = {}
+        self._full: dict[tuple[int, ...], tuple[Decimal, BudgetPeriod]] = {}
+
+    def periods(self, entry: QueueEntry, provider: str) -> list[BudgetPeriod]:
+        """Return the current periods of the budgets that bound the entry there; read once per user and type."""
+        key = (entry.owner_key, entry.task_type, provider)
+        if key not in self._periods:
+            applicable = budgets.applicable(owner_id=key[0], provider=provider, task_type=key[1])
+            self._periods[key] = budgets.current_periods(applicable, self.now)
+        return self._periods[key]
+
+    def hold(self, periods: list[BudgetPeriod], amount: Decimal) -> bool:
+        """Reserve the amount in all these periods or in none."""
+        if not periods or amount == ZERO:
+            return True
+        if self._known_tight(periods, amount):
+            return False
+        with transaction.atomic():
+            if budgets.hold(periods, amount):
+                return True
+            transaction.set_rollback(True)
+        return False
+
+    def tight(self, periods: list[BudgetPeriod], amount: Decimal) -> BudgetPeriod | None:
+        """Return the period without room; its row stays locked, so who wants as much in this plan need not try."""
+        found = self._known_tight(periods, amount) or budgets.tight(periods, amount)
+        if found:
+            self._full[_ids(periods)] = (amount, found)
+        return found
+
+    def _known_tight(self, periods: list[BudgetPeriod], amount: Decimal) -> BudgetPeriod | None:
+        least, period = self._full.get(_ids(periods), (ZERO, None))
+        return period if amount >= least else None
+
+    def moves_on(self, entry: QueueEntry) -> bool:
+        """
+        Send an entry that cannot pay here to the next place on its route where, by what is read now, it can.
+
+        Moves the pair, waiting; False: there is no such place, and nothing was changed.
+        """
+        task = self.tasks.filter(pk=entry.task_id, epoch=entry.epoch, status=TaskStatus.PENDING).first()
+        if task is None:
+            return False
+        for position, (provider, model) in enumerate(task.route):
+            if position > task.route_position and self._can_pay(entry, task, Candidate(provider, model)):
+                TaskQueue.objects.move(entry, provider=provider, model=model, now=self.now)
+                values = {"provider": provider, "model": model, "route_position": position, "updated_at": self.now}
+                self.tasks.filter(pk=entry.task_id).update(**values)
+                transaction.on_commit(partial(doorbell.ring, provider), robust=True)
+                return True
+        return False
+
+    def _can_pay(self, entry: QueueEntry, task: Any, candidate: Candidate) -> bool:
+        tokens = (entry.estimate_input_tokens, entry.max_output_tokens)
+        amount = bounds.bound_usd(candidate, *tokens, self.now)
+        periods = self.periods(entry, candidate.provider)
+        if bounds.is_refused(candidate.provider, amount, has_budgets=bool(periods)):
+            return False
+        if task.max_cost_usd is not None and (amount is None or amount > task.max_cost_usd - (task.cost_usd or ZERO)):
+            return False
+        return budgets.have_room(periods, amount or ZERO)
+
+
+def _ids(periods: list[BudgetPeriod]) -> tuple[int, ...]:
+    return tuple(period.pk for period in periods)
