@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from hypothesis import settings
 
 from ai_tasks import clock, waiting
 from config.programs import Standalone
 from providers import control, gateway
+
+# How long an example takes is the machine's affair, not the code's.
+settings.register_profile("tasuki", deadline=None)
+settings.load_profile("tasuki")
 
 
 def pytest_configure() -> None:
