@@ -2,12 +2,24 @@
 
 import re
 from datetime import datetime
+from typing import Any
 
 from providers import circuits, registry
-from providers.models import Price, ProviderLimit, Route, RouteCandidate
+from providers.models import Circuit, Price, ProviderLimit, Route, RouteCandidate
 from providers.types import Candidate, Gate, Limits, ModelChoice
 
-__all__ = ["Gate", "ModelChoice", "UnknownModel", "gate", "limits", "models", "resolve", "slugs", "take_probe"]
+__all__ = [
+    "Gate",
+    "ModelChoice",
+    "UnknownModel",
+    "circuit",
+    "gate",
+    "limits",
+    "models",
+    "resolve",
+    "slugs",
+    "take_probe",
+]
 
 ALIAS = re.compile(r"[-a-zA-Z0-9_]{1,60}")
 MODEL_LENGTH = 120
@@ -53,6 +65,13 @@ def limits(provider: str) -> dict[str, Limits]:
 def gate(provider: str, now: datetime) -> Gate:
     """Return whether calls may go to the provider now, and if not, why and until when."""
     return circuits.gate(provider, now)
+
+
+def circuit(provider: str) -> dict[str, Any]:
+    """Return the provider's circuit as it is stored: `state`, `mode`, `cause`, `opened_at`, `open_until`."""
+    columns = ("state", "mode", "cause", "opened_at", "open_until")
+    unknown: dict[str, Any] = {"state": "closed", "mode": "auto", "cause": "", "opened_at": None, "open_until": None}
+    return Circuit.objects.filter(provider=provider).values(*columns).first() or unknown
 
 
 def take_probe(provider: str, until: datetime, now: datetime) -> bool:

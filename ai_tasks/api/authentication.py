@@ -7,7 +7,7 @@ from drf_spectacular.authentication import SessionScheme
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import authentication
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
-from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.request import Request
 
 from ai_tasks import clock
@@ -67,6 +67,16 @@ class IsOperator(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         """Is the user one of the staff?"""
         return bool(request.user.is_staff)
+
+
+class MayChange(BasePermission):
+    """Who changes something has the view's `changes`, a permission of Django's."""
+
+    message = "This operator may look, but not change this."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Is it only a look, or does the user have the permission?"""
+        return request.method in SAFE_METHODS or bool(request.user.has_perm(view.changes))
 
 
 def user_of(request: Request) -> User:

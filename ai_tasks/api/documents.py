@@ -136,51 +136,6 @@ class TicketDocument(Document):
     expires_at = serializers.DateTimeField()
 
 
-class LimitDocument(Document):
-    """Bounds of a provider, or of one of its models; null is unlimited."""
-
-    model = serializers.CharField(help_text="Empty: the provider as a whole.")
-    max_concurrency = serializers.IntegerField(allow_null=True)
-    requests_per_minute = serializers.IntegerField(allow_null=True)
-    tokens_per_minute = serializers.IntegerField(allow_null=True)
-
-
-class ProviderDocument(Document):
-    """A provider's state and limits."""
-
-    object = always("provider")
-    id = serializers.CharField()
-    state = serializers.ChoiceField(choices=["available", "circuit_open", "provider_retry_after"])
-    until = serializers.DateTimeField(allow_null=True)
-    limits = LimitDocument(many=True)
-
-
-class ProviderList(ListDocument):
-    """All providers."""
-
-    data = ProviderDocument(many=True)  # type: ignore[assignment]
-
-
-class QueueDocument(Document):
-    """A provider's queue."""
-
-    object = always("queue")
-    provider = serializers.CharField()
-    is_paused = serializers.BooleanField()
-    waiting = serializers.IntegerField()
-    parked = serializers.DictField(child=serializers.IntegerField(), help_text="By reason.")
-    queued = serializers.IntegerField()
-    running = serializers.IntegerField()
-    dead = serializers.IntegerField()
-    oldest_wait_seconds = serializers.FloatField()
-
-
-class QueueList(ListDocument):
-    """The queues of all providers."""
-
-    data = QueueDocument(many=True)  # type: ignore[assignment]
-
-
 class BudgetDocument(Document):
     """A limit on money, and its current month or day; amounts are decimal strings."""
 

@@ -1,28 +1,36 @@
-"""What operators see of providers and queues."""
+"""What operators see of providers, and what all their views have in common."""
 
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ai_tasks import clock
-from ai_tasks.api import documents
-from ai_tasks.api.authentication import HasScope, IsOperator
+from ai_tasks import capacity, clock
+from ai_tasks.api import operator_documents as documents
+from ai_tasks.api.authentication import HasScope, IsOperator, MayChange
+from ai_tasks.api.documents import problem_answers
 from ai_tasks.api.pagination import whole
+from ai_tasks.models import WorkerProcess
 from ai_tasks.representation import moment
 from providers import routing
 from queueing.models import TaskQueue
 
+PAGING = [
+    OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
+    OpenApiParameter("cursor", str, description="The `next` of the page before."),
+]
+
 
 class OperatorView(APIView):
-    """A view for the staff."""
+    """A view for the staff; who changes something needs the permission `changes` too."""
 
-    permission_classes = (HasScope, IsOperator)
+    permission_classes = (HasScope, IsOperator, MayChange)
     scope = "operations"
+    changes = "queueing.change_taskqueue"
 
 
 class ProviderCollection(OperatorView):
@@ -30,37 +38,36 @@ class ProviderCollection(OperatorView):
 
     @extend_schema(
         operation_id="listProviders",
-        summary="List providers with their state and limits",
-        responses={200: documents.ProviderList, **documents.problem_answers()},
+        summary="List providers with their state, limits and headroom",
+        responses={200: documents.ProviderList, **problem_answers()},
     )
     def get(self, request: Request) -> Response:
         """Return every configured provider."""
         now = clock.now()
-        return Response(whole([_provider(slug, now) for slug in routing.slugs()]))
+        workers = WorkerProcess.objects.consumers(now)
+        return Response(whole([_provider(slug, workers, now) for slug in routing.slugs()]))
 
 
-class QueueCollection(OperatorView):
-    """`/queues`"""
-
-    @extend_schema(
-        operation_id="listQueues",
-        summary="List queues with their counts",
-        responses={200: documents.QueueList, **documents.problem_answers()},
-    )
-    def get(self, request: Request) -> Response:
-        """Return every configured provider's queue, its lanes together."""
-        now = clock.now()
-        paused = {queue.provider for queue in TaskQueue.objects.all() if queue.is_paused(now)}
-        return Response(whole([_queue(slug, slug in paused, now) for slug in routing.slugs()]))
-
-
-def _provider(slug: str, now: datetime) -> dict[str, Any]:
-    gate = routing.gate(slug, now)
-    limits = [{"model": model, **asdict(bounds)} for model, bounds in routing.limits(slug).items()]
-    state = gate.reason or "available"
-    return {"object": "provider", "id": slug, "state": state, "until": moment(gate.until), "limits": limits}
+def _provider(slug: str, workers: list[tuple[list[str], int]], now: datetime) -> dict[str, Any]:
+    lanes = TaskQueue.objects.filter(provider=slug)
+    room, gate = capacity.measure(slug, workers, lanes, now), routing.gate(slug, now)
+    is_paused = any(lane.is_paused(now) for lane in lanes)
+    circuit = routing.circuit(slug)
+    return {
+        "object": "provider",
+        "id": slug,
+        "state": "paused" if is_paused else gate.reason or "available",
+        "until": moment(room.closed_until if is_paused else gate.until),
+        "circuit": circuit | {name: moment(circuit[name]) for name in ("opened_at", "open_until")},
+        "limits": [_limit(model, bounds, room.use.get(model, capacity.Use())) for model, bounds in room.limits.items()],
+    }
 
 
-def _queue(slug: str, is_paused: bool, now: datetime) -> dict[str, Any]:
-    counts = TaskQueue.objects.get_queue_stats(slug, now=now)
-    return {"object": "queue", "provider": slug, "is_paused": is_paused, **counts}
+def _limit(model: str, bounds: Any, use: capacity.Use) -> dict[str, Any]:
+    used = {"slots": use.slots, "requests": use.requests, "tokens": use.tokens}
+    limits = asdict(bounds)
+    left = {
+        name: None if bound is None else max(bound - used[name], 0)
+        for name, bound in zip(used, limits.values(), strict=True)
+    }
+    return {"model": model, **limits, "used": used, "headroom": left}

@@ -2,11 +2,12 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Model, QuerySet, UUIDField
+from django.core import signing
+from django.db.models import Model, Q, QuerySet, UUIDField
 
 from ai_tasks.errors import InvalidInput, Mistake
 
@@ -33,6 +34,44 @@ def page(
     shown = found[:limit]
     following = _encode(shown[-1].pk) if has_more else None
     return {"object": "list", "data": represent(shown), "has_more": has_more, "next": following}
+
+
+def page_by(
+    rows: QuerySet[Any], parameters: Mapping[str, str], represent: Callable[[list[Any]], list[Any]], *keys: str
+) -> dict[str, Any]:
+    """
+    Return one page of rows in the order of these keys (`-name`: descending), which together are unique.
+
+    Rows are models or dicts; their keys are numbers or text. The cursor is signed, and good for this order only.
+    Raises InvalidInput.
+    """
+    limit = _limit(parameters.get("limit", str(DEFAULT_LIMIT)))
+    names, salt = [key.removeprefix("-") for key in keys], f"page:{','.join(keys)}"
+    if cursor := parameters.get("cursor"):
+        rows = rows.filter(_behind(keys, _unsigned(cursor, salt)))
+    found = list(rows.order_by(*keys)[: limit + 1])
+    has_more, shown = len(found) > limit, found[:limit]
+    last = [shown[-1][name] if isinstance(shown[-1], dict) else getattr(shown[-1], name) for name in names if has_more]
+    following = signing.dumps(last, salt=salt, compress=True) if has_more else None
+    return {"object": "list", "data": represent(shown), "has_more": has_more, "next": following}
+
+
+def _behind(keys: Sequence[str], values: Sequence[Any]) -> Q:
+    """Return the condition for rows that come after these values."""
+    found, same = Q(), Q()
+    for key, value in zip(keys, values, strict=True):
+        name = key.removeprefix("-")
+        found |= same & Q(**{f"{name}__{'lt' if key.startswith('-') else 'gt'}": value})
+        same &= Q(**{name: value})
+    return found
+
+
+def _unsigned(cursor: str, salt: str) -> list[Any]:
+    try:
+        values: list[Any] = signing.loads(cursor, salt=salt)
+    except signing.BadSignature as error:
+        raise InvalidInput("This cursor was not made here.", errors=(Mistake("?cursor", "unknown"),)) from error
+    return values
 
 
 def whole(data: list[Any]) -> dict[str, Any]:

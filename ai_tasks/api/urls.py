@@ -7,7 +7,7 @@ from typing import Any
 from django.urls import URLPattern, path
 from drf_spectacular.views import SpectacularAPIView
 
-from ai_tasks.api import budgets, operators, streams, views
+from ai_tasks.api import budgets, dead_letters, operators, queues, redrives, streams, views
 from ai_tasks.api.docs import DocsView
 
 app_name = "api"
@@ -31,7 +31,21 @@ ROUTES: list[tuple[str, View, str]] = [
     ("v1/ws-tickets", views.TicketCollection.as_view(), "ws-tickets"),
     ("v1/budgets", budgets.BudgetCollection.as_view(), "budgets"),
     ("v1/providers", operators.ProviderCollection.as_view(), "providers"),
-    ("v1/queues", operators.QueueCollection.as_view(), "queues"),
+    ("v1/queues", queues.QueueCollection.as_view(), "queues"),
+    ("v1/queues/<str:provider>", queues.QueueDetail.as_view(), "queue"),
+    ("v1/queues/<str:provider>/entries", queues.QueueEntries.as_view(), "queue-entries"),
+    ("v1/queues/<str:provider>/pause", queues.QueuePause.as_view(), "queue-pause"),
+    ("v1/queues/<str:provider>/resume", queues.QueueResume.as_view(), "queue-resume"),
+    ("v1/queues/<str:provider>/reorder", queues.QueueReorder.as_view(), "queue-reorder"),
+    ("v1/dead-letters", dead_letters.DeadLetterCollection.as_view(), "dead-letters"),
+    ("v1/dead-letters/groups", dead_letters.DeadLetterGroups.as_view(), "dead-letter-groups"),
+    ("v1/dead-letters/discard", dead_letters.DeadLetterDiscard.as_view(), "dead-letter-discard"),
+    ("v1/dead-letters/<str:letter_id>", dead_letters.DeadLetterDetail.as_view(), "dead-letter"),
+    ("v1/dead-letters/<str:letter_id>/redrive", dead_letters.DeadLetterRedrive.as_view(), "dead-letter-redrive"),
+    ("v1/redrives", redrives.RedriveCollection.as_view(), "redrives"),
+    ("v1/redrives/<str:redrive_id>", redrives.RedriveDetail.as_view(), "redrive"),
+    ("v1/redrives/<str:redrive_id>/stop", redrives.RedriveStop.as_view(), "redrive-stop"),
+    ("v1/redrives/<str:redrive_id>/resume", redrives.RedriveResume.as_view(), "redrive-resume"),
 ]
 
 urlpatterns = [

@@ -10,7 +10,9 @@ from django.test import Client
 from ai_tasks import clock, submission
 from ai_tasks.submission import TaskRequest
 from providers import control
+from providers.models import ProviderLimit
 from queueing.models import TaskQueue
+from tests.engine import claimed, several
 
 pytestmark = pytest.mark.django_db
 
@@ -45,6 +47,40 @@ def test_providers_show_state_and_limits(operator: Client) -> None:
     assert simulator["state"] == "provider_retry_after"
     assert simulator["until"]
     assert [limit["model"] for limit in simulator["limits"]][:1] == [""]
+
+
+def test_providers_show_what_is_used_and_what_is_left(operator: Client, alice: User) -> None:
+    ProviderLimit.objects.filter(provider="simulator", model="").update(
+        max_concurrency=3, requests_per_minute=10, tokens_per_minute=None
+    )
+    several(alice, 2)
+    claimed(now=clock.now())
+
+    body = operator.get("/api/v1/providers").json()
+
+    whole = next(each for each in body["data"] if each["id"] == "simulator")["limits"][0]
+    assert (whole["max_concurrency"], whole["requests_per_minute"], whole["tokens_per_minute"]) == (3, 10, None)
+    assert (whole["used"]["slots"], whole["used"]["requests"]) == (1, 1)
+    assert whole["headroom"] == {"slots": 2, "requests": 9, "tokens": None}
+
+
+def test_providers_show_their_circuit_and_a_pause(operator: Client) -> None:
+    control.trip("simulator", cause="unavailable", now=clock.now())
+
+    def simulator() -> Any:
+        body = operator.get("/api/v1/providers").json()
+        return next(each for each in body["data"] if each["id"] == "simulator")
+
+    tripped = simulator()
+    assert (tripped["state"], tripped["circuit"]["state"], tripped["circuit"]["mode"]) == (
+        "circuit_open",
+        "open",
+        "auto",
+    )
+    assert (tripped["circuit"]["cause"], bool(tripped["circuit"]["open_until"])) == ("unavailable", True)
+
+    TaskQueue.objects.pause("simulator", reason="maintenance", now=clock.now())
+    assert simulator()["state"] == "paused"
 
 
 def test_queues_show_counts_and_pause(operator: Client, alice: User) -> None:
