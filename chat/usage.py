@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from ai_tasks.accounts.fields import UsdField
@@ -53,7 +53,7 @@ SUMS = {
     "input_tokens": _sum_of("input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens"),
     "output_tokens": _sum_of("output_tokens", "reasoning_tokens"),
     "cost_usd": Coalesce(Sum("amount_usd"), Decimal(0), output_field=UsdField()),
-    "unpriced_calls": Count("id", filter=Q(amount_usd=None)),
+    "unpriced_calls": Coalesce(Sum("unpriced"), 0),
 }
 
 

@@ -142,6 +142,8 @@ def settle(attempt: Attempt, cost: Decimal, now: datetime) -> None:
 
 def correct(attempt: Attempt, difference: Decimal) -> None:
     """Add the difference, which may be negative, to what the periods that paid for the attempt have spent."""
+    if not difference:
+        return
     paid = list(BudgetPeriod.objects.filter(holds__attempt=attempt).order_by("pk"))
     for each in paid:
         BudgetPeriod.objects.filter(pk=each.pk).update(spent_usd=F("spent_usd") + usd(difference))

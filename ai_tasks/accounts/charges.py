@@ -12,7 +12,7 @@ from ai_tasks.accounts.fields import UsdField, to_quantum
 from ai_tasks.accounts.managers import BUCKETS
 from ai_tasks.accounts.models import Attempt, LedgerEntry
 from providers import gateway
-from providers.types import Candidate, Usage
+from providers.types import Candidate, Usage, UsageSource
 
 ZERO = Decimal(0)
 
@@ -97,23 +97,24 @@ def booked(charge: LedgerEntry) -> tuple[Usage, Decimal]:
     sums = rows.aggregate(
         amount=Sum("amount_usd", output_field=UsdField()), **{name: Coalesce(Sum(name), 0) for name in BUCKETS}
     )
-    amount = sums.pop("amount")
-    return Usage(**sums), amount or ZERO
+    amount, source = sums.pop("amount"), rows.order_by("-pk").values_list("usage_source", flat=True)[0]
+    return Usage(**sums, source=UsageSource(source)), amount or ZERO
 
 
 def adjust(charge: LedgerEntry, wanted: Usage, *, reason: str, now: datetime) -> Decimal | None:
     """
     Bring what a charge comes to into line with this usage, at the price that is now known for that moment.
 
-    Writes one adjustment with the differences, corrects the budgets that paid, and returns the difference in money;
-    None when nothing was to be adjusted, or the model still has no price. Part of the caller's transaction, which has
-    the attempt locked.
+    Writes one adjustment with the differences, corrects the budgets that paid, and returns the difference in money (0
+    while the model has no price); None when nothing was to be adjusted. Part of the caller's transaction, which has the
+    attempt locked.
     """
     usage, amount = booked(charge)
     cost = price(charge.attempt, wanted)
-    is_first_price = bool(charge.unpriced) and not charge.adjustments.filter(unpriced=-1).exists()
+    difference = ZERO if cost is None else cost - amount
+    is_first_price = cost is not None and charge.unpriced and not charge.adjustments.filter(unpriced=-1).exists()
     tokens = {name: getattr(wanted, name) - getattr(usage, name) for name in BUCKETS}
-    if cost is None or (cost == amount and not any(tokens.values()) and not is_first_price):
+    if not difference and not any(tokens.values()) and not is_first_price:
         return None
     LedgerEntry.objects.create(
         kind=LedgerEntry.Kind.ADJUSTMENT,
@@ -124,15 +125,15 @@ def adjust(charge: LedgerEntry, wanted: Usage, *, reason: str, now: datetime) ->
         task_type=charge.task_type,
         provider=charge.provider,
         model=charge.model,
-        amount_usd=cost - amount,
-        unpriced=-int(is_first_price),
+        amount_usd=difference,
+        unpriced=-int(bool(is_first_price)),
         usage_source=wanted.source.value,
         reason=reason,
         created_at=now,
         **tokens,
     )
-    budgets.correct(charge.attempt, cost - amount)
-    return cost - amount
+    budgets.correct(charge.attempt, difference)
+    return difference
 
 
 def total_usd(task_id: object) -> Decimal | None:

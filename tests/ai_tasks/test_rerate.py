@@ -258,6 +258,29 @@ def test_a_charge_by_the_providers_word_is_not_adjusted_by_a_second_word(alice: 
     assert fresh(task).cost_usd == OLD
 
 
+def test_a_late_usage_of_an_unpriced_call_is_noted_and_priced_later(alice: User) -> None:
+    Price.objects.filter(model="sim-1").delete()
+    pricing.forget()
+    task = lost(alice)
+
+    settlement.charge_late(tasks.all(), task.pk, 1, Usage(input_tokens=100), at(3700))
+    noted, unpriced = charges.booked(LedgerEntry.objects.get(kind="charge")), charges.total_usd(task.pk)
+    reprice("1")
+    rerate()
+
+    assert (noted, unpriced) == ((Usage(input_tokens=100), 0), None)
+    assert ledger_total() == charges.total_usd(task.pk) == Decimal("0.0001")
+
+
+def test_a_re_rated_estimate_stays_an_estimate(alice: User) -> None:
+    lost(alice)
+    reprice("1")
+
+    rerate()
+
+    assert set(LedgerEntry.objects.values_list("usage_source", flat=True)) == {"estimated"}
+
+
 def test_a_late_usage_is_re_rated_as_a_whole(alice: User) -> None:
     task = lost(alice)
     settlement.charge_late(tasks.all(), task.pk, 1, Usage(input_tokens=100), at(3700))
