@@ -4,26 +4,19 @@ import json
 from datetime import datetime
 from typing import Any
 
-from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
-from ai_tasks import budget_admin, submission
+from ai_tasks import budget_admin, dead_letter_admin
 from ai_tasks.accounts.managers import BUCKETS, OUTPUT
 from ai_tasks.accounts.models import Attempt, LedgerEntry
-from ai_tasks.errors import TaskError
 from ai_tasks.models import AIGenerationTask, ApiKey, Chunk, FinishHook, WorkerProcess
 from ai_tasks.representation import usd
 from queueing.admin import ReadOnlyAdmin
-from queueing.models import DeadLetter
 
-__all__ = ["budget_admin"]
-
-RETRIED_AT_ONCE = 500
-"""Most dead letters that one action sends back."""
+__all__ = ["budget_admin", "dead_letter_admin"]
 
 
 class AttemptInline(admin.TabularInline):
@@ -154,52 +147,6 @@ def _seconds(start: datetime | None, end: datetime | None) -> str:
 
 def _pretty(value: Any) -> str:
     return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
-
-
-@admin.register(DeadLetter)
-class DeadLetterAdmin(ReadOnlyAdmin):
-    """Tasks that will not run again by themselves."""
-
-    list_display = (
-        "task_id",
-        "task_type",
-        "provider",
-        "reason",
-        "error_class",
-        "short_message",
-        "attempts",
-        "resolution",
-        "created_at",
-    )
-    list_filter = ("resolution", "provider", "error_class", "reason", "task_type")
-    search_fields = ("=task_id", "=fingerprint")
-    list_per_page = 50
-    show_full_result_count = False
-    actions = ("retry",)
-
-    @admin.display(description=_("message"))
-    def short_message(self, letter: DeadLetter) -> str:
-        """Return the beginning of the message."""
-        return letter.message[:100]
-
-    def has_retry_permission(self, request: HttpRequest) -> bool:
-        """May this operator send tasks back?"""
-        return request.user.has_perm("queueing.change_deadletter")
-
-    @admin.action(description=_("Retry the selected tasks"), permissions=["retry"])
-    def retry(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> None:
-        """Make the tasks pending again, each in a transaction of its own, and say how many and which not."""
-        sent, refused = 0, []
-        for letter in chosen.filter(resolution=DeadLetter.Resolution.OPEN).order_by("id")[:RETRIED_AT_ONCE]:
-            try:
-                submission.retry(AIGenerationTask.objects.get(pk=letter.task_id))
-                sent += 1
-            except TaskError as error:
-                refused.append(f"{letter.task_id}: {error.detail}")
-        said = ngettext("%(count)d task will be tried again.", "%(count)d tasks will be tried again.", sent)
-        self.message_user(request, said % {"count": sent}, messages.SUCCESS if sent else messages.WARNING)
-        for line in refused[:10]:
-            self.message_user(request, line, messages.ERROR)
 
 
 @admin.register(Attempt)

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from queueing.models import QueueEntry, Redrive, TaskQueue
+from queueing.models import QueueEntry, TaskQueue
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -52,24 +52,3 @@ class QueueEntryAdmin(ReadOnlyAdmin):
     search_fields = ("=task_id",)
     ordering = ("provider", "lane", "priority", "fair_tag", "id")
     show_full_result_count = False
-
-
-@admin.register(Redrive)
-class RedriveAdmin(ReadOnlyAdmin):
-    """Jobs that send dead letters back."""
-
-    list_display = (
-        "id",
-        "state",
-        "requested_by",
-        "provider",
-        "rate_per_second",
-        "total",
-        "done",
-        "skipped",
-        "failed",
-        "created_at",
-        "finished_at",
-        "stopped_at",
-    )
-    list_filter = ("state",)
