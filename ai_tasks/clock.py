@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
-ASK_AGAIN_SECONDS = 1.0
+ASK_AGAIN_SECONDS = 5.0
 """How long an answer of the server is carried on by our own monotonic clock."""
 PROMPT_SECONDS = 0.02
 """An answer that took longer says too little about when it was given; it is used, and not remembered."""
@@ -24,7 +24,7 @@ def now() -> datetime:
     """
     Return the current time; on PostgreSQL the server's, within some 10 ms.
 
-    The server is asked once a second, not once a call: half a millisecond each, several times a task. A host whose own
+    The server is asked every few seconds, not at every call: half a millisecond each, several times a task. A host whose own
     clock is wrong, or is set meanwhile, does no harm.
     """
     if connection.vendor != "postgresql":

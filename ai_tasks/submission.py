@@ -164,8 +164,8 @@ def _enqueue(task: AIGenerationTask, estimate: Estimate, now: datetime) -> None:
 
 
 def _announce(task: AIGenerationTask) -> None:
-    lease.announce(task, task.status)
     transaction.on_commit(partial(dispatch.ring, task.provider), robust=True)
+    lease.announce(task, task.status, frees_capacity=False)
 
 
 def cancel(task: AIGenerationTask, *, now: datetime | None = None) -> AIGenerationTask:
