@@ -24,8 +24,8 @@ def now() -> datetime:
     """
     Return the current time; on PostgreSQL the server's, within some 10 ms.
 
-    The server is asked every few seconds, not at every call: half a millisecond each, several times a task. A host whose own
-    clock is wrong, or is set meanwhile, does no harm.
+    The server is asked every few seconds, not at every call: half a millisecond each, several times a task. A host
+    whose own clock is wrong, or is set meanwhile, does no harm.
     """
     if connection.vendor != "postgresql":
         return datetime.now(UTC)
