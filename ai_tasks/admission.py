@@ -1,6 +1,7 @@
 """Station 2, ADMIT: choose the best waiting entries that a provider has room for, in one short transaction."""
 
 import logging
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -18,8 +19,14 @@ from ai_tasks.capacity import Room
 from ai_tasks.locks import take_provider_lock
 from ai_tasks.purse import Purse
 from ai_tasks.states import TaskStatus
+<<<<<<< HEAD
 from providers import control, routing
 from providers.types import Candidate
+=======
+from providers import gateway, routing
+from providers.types import Candidate, Usage
+from queueing.entries import share_key
+>>>>>>> df6e901 (Bound a user's share of the slots, and say each gate's word)
 from queueing.models import PriorityClass, QueueEntry, TaskQueue
 from queueing.statements import Param, Update
 from queueing.states import EntryState, ParkedReason
@@ -31,6 +38,9 @@ BATCH = capacity.MAX_QUEUED
 LOOK_AGAIN = timedelta(seconds=1)
 """How soon to look again while something waits and no window says when."""
 MODEL_SLOT_WAIT = timedelta(seconds=5)
+
+MOST_DUE = 1_000
+"""Parked entries that one plan wakes because their time has come."""
 
 ZERO = Decimal(0)
 
@@ -83,7 +93,7 @@ def plan(
     take_provider_lock(provider)
     now = now or clock.now()
     if next_due and next_due <= now:
-        QueueEntry.objects.due(now).of(provider).wake()
+        QueueEntry.objects.due(now).of(provider).order_by("parked_until").wake_some(MOST_DUE)
         next_due = TaskQueue.objects.outlook(provider).next_due
     queues = TaskQueue.objects.clocks(provider)
     room = capacity.measure(provider, workers, queues, now)
@@ -92,7 +102,7 @@ def plan(
     for queue, clocks in queues.items():
         if any(clock.has_waiting for clock in clocks):
             has_more |= _Admission(tasks, room, queue, result, now).fill(clocks, limit)
-    result.wake_at(room.closed_until)
+    result.wake_at(room.opens_at())
     if has_more:
         result.wake_at(room.frees_at() or now + LOOK_AGAIN)
     if result.next_wake_at:
@@ -120,25 +130,32 @@ class _Admission:
         self.result = result
         self.provider = queue.provider
         self.now = now
+<<<<<<< HEAD
         self.purse = Purse(tasks, now)
+=======
+        self._budgets: dict[tuple[str, str], list[BudgetPeriod]] = {}
+        self._chosen: list[_Chosen] = []
+        self._handed: Counter[str] | None = None
+        """Entries at the provider by user; counted where the queue bounds them."""
+        self._locked: dict[str, bool] = {}
+>>>>>>> df6e901 (Bound a user's share of the slots, and say each gate's word)
 
     def fill(self, clocks: list[PriorityClass], limit: int) -> bool:
         """Admit entries until the lane is empty or a gate of the whole provider refuses; True: more may wait."""
         if self.room.refusal(self.queue.lane, 0, 0):
             return True
         picker = TaskQueue.objects.picker(self.queue, clocks, batch=min(limit, BATCH))
-        chosen: list[_Chosen] = []
         has_more = False
         for entry in picker:
-            if len(self.result.dispatches) + len(chosen) >= limit or self._stops_at(entry):
+            if len(self.result.dispatches) + len(self._chosen) >= limit or self._stops_at(entry):
                 has_more = True
                 break
             if each := self._choose(entry):
                 self.room.take(entry)
                 picker.serve(entry, self.now)
-                chosen.append(each)
+                self._chosen.append(each)
         picker.store()
-        self.result.dispatches += self._hand_over(chosen)
+        self.result.dispatches += self._hand_over(self._chosen)
         return has_more or picker.was_cut
 
     def _stops_at(self, entry: QueueEntry) -> bool:
@@ -175,7 +192,7 @@ class _Admission:
         tokens, model = entry.estimate_tokens, entry.model
         if self.room.is_larger_than_limits(model, tokens):
             self._park(entry, ParkedReason.UNSATISFIABLE, key=f"{self.provider}/{model}")
-        elif TaskQueue.objects.yields_to_another(entry):
+        elif TaskQueue.objects.yields_to_another(entry) or self._yields_to_own(entry):
             return True
         elif reason := self.room.model_refusal(model, tokens):
             frees_at = None if reason == "concurrency" else self.room.frees_at(model)
@@ -183,6 +200,22 @@ class _Admission:
             self._park(entry, ParkedReason.MODEL_LIMIT, key=f"{self.provider}/{model}", until=until)
         else:
             return False
+        return True
+
+    def _yields_to_own(self, entry: QueueEntry) -> bool:
+        """Has its user as many at the provider as one may? Then it is parked until one of them goes."""
+        bound, owner = self.queue.user_slots, entry.owner_key
+        if bound is None:
+            return False
+        if self._handed is None:
+            self._handed = TaskQueue.objects.handed_by_owner(self.provider)
+        chosen = sum(each.entry.owner_key == owner for each in self._chosen)
+        if self._handed[owner] + chosen < bound:
+            return False
+        if owner not in self._locked:
+            self._locked[owner] = TaskQueue.objects.lock_share(self.provider, owner, self._handed[owner])
+        if self._locked[owner]:
+            self._park(entry, ParkedReason.USER_SHARE, key=share_key(entry))
         return True
 
     def _park(self, entry: QueueEntry, reason: ParkedReason, *, key: str, until: datetime | None = None) -> None:

@@ -16,7 +16,7 @@ from django.db.models import Count, Sum
 
 from ai_tasks.accounts.models import Attempt
 from providers import routing
-from providers.types import Limits
+from providers.types import Gate, Limits
 from queueing.models import QueueEntry, TaskQueue
 from queueing.statements import Select
 from queueing.states import EntryState, Lane, Priority
@@ -63,9 +63,8 @@ class Room:
     in_lane: Counter[str] = field(default_factory=Counter)
     not_urgent: int = 0
     queued: int = 0
-    closed: dict[str, str] = field(default_factory=dict)
-    """Lanes that nothing passes, and why."""
-    closed_until: datetime | None = None
+    closed: dict[str, Gate] = field(default_factory=dict)
+    """Lanes that nothing passes, why, and until when."""
     at_most: int = UNLIMITED
     """1 for a half-open circuit's probe."""
     is_probe: bool = False
@@ -74,7 +73,7 @@ class Room:
         """Return why the provider cannot take one more of these now; empty when it can."""
         whole, use = self.limits[""], self.use[""]
         if lane in self.closed:
-            return self.closed[lane]
+            return self.closed[lane].reason
         slots = UNLIMITED if whole.max_concurrency is None else whole.max_concurrency
         reserved = 1 if slots >= 4 and slots != UNLIMITED and priority != Priority.URGENT else 0
         checks = (
@@ -105,6 +104,10 @@ class Room:
         """Would it be too large even for an empty minute?"""
         bounds = (self.limits[""].tokens_per_minute, self.limits.get(model, Limits()).tokens_per_minute)
         return any(bound is not None and tokens > bound for bound in bounds)
+
+    def opens_at(self) -> datetime | None:
+        """Return when time alone opens the first of the closed lanes; None: it opens none."""
+        return min((gate.until for gate in self.closed.values() if gate.until), default=None)
 
     def frees_at(self, model: str = "") -> datetime | None:
         """Return when time alone gives some of the window back; None when nothing is in it."""
@@ -150,14 +153,12 @@ def measure(provider: str, workers: list[tuple[list[str], int]], queues: Iterabl
 def _close_gates(room: Room, provider: str, queues: Iterable[TaskQueue], now: datetime) -> None:
     for queue in queues:
         if queue.is_paused(now):
-            room.closed[queue.lane] = "paused"
-            room.closed_until = queue.paused_until
+            room.closed[queue.lane] = Gate("paused", queue.paused_until)
     gate = routing.gate(provider, now)
     if gate.probe:
         room.at_most, room.is_probe = 1, True
     elif gate.reason:
-        room.closed = {**dict.fromkeys(Lane.values, gate.reason), **room.closed}
-        room.closed_until = gate.until
+        room.closed = {**dict.fromkeys(Lane.values, gate), **room.closed}
 
 
 def _count_handed(room: Room, row: dict[str, Any]) -> None:

@@ -16,7 +16,11 @@ from ai_tasks.lease import announce
 from ai_tasks.policy import Decision, Step
 from ai_tasks.states import TaskStatus
 from ai_tasks.task_types import registry
+<<<<<<< HEAD
 from queueing.entries import Estimate
+=======
+from queueing.entries import share_key
+>>>>>>> df6e901 (Bound a user's share of the slots, and say each gate's word)
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import ParkedReason
 
@@ -144,10 +148,10 @@ def close(tasks: QuerySet[Any], task: Any, status: TaskStatus, now: datetime, **
 
 
 def _wake_waiting_for(entry: QueueEntry) -> None:
-    """Wake what was parked for the model's slot or the money that this entry gave back."""
-    QueueEntry.objects.wake_key(ParkedReason.MODEL_LIMIT, f"{entry.provider}/{entry.model}")
-    for budget_id in _budgets_held_by(entry):
-        QueueEntry.objects.wake_key(ParkedReason.BUDGET, str(budget_id))
+    """Wake what was parked for the model's slot, the money or the user's slot that this entry gave back."""
+    freed = [(ParkedReason.BUDGET, str(budget_id)) for budget_id in _budgets_held_by(entry)]
+    QueueEntry.objects.wake_keys([(ParkedReason.MODEL_LIMIT, f"{entry.provider}/{entry.model}"), *freed])
+    QueueEntry.objects.wake_keys([(ParkedReason.USER_SHARE, share_key(entry))], most=1)
 
 
 def _budgets_held_by(entry: QueueEntry) -> list[int]:

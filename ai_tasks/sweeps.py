@@ -27,7 +27,7 @@ from ai_tasks.states import ChunkKind, TaskStatus
 from ai_tasks.task_types import registry
 from providers import gateway, routing
 from providers.types import Limits, Usage, UsageSource
-from queueing.models import QueueEntry
+from queueing.models import QueueEntry, TaskQueue
 from queueing.states import LIVE_AT_PROVIDER, EntryState, ParkedReason
 
 logger = logging.getLogger(__name__)
@@ -188,6 +188,19 @@ def wake_series(now: datetime) -> int:
     parked = QueueEntry.objects.parked().filter(parked_reason=ParkedReason.EARLIER_REPLY)
     free = parked.filter(~Exists(others)).order_by("pk").values_list("pk", flat=True)
     return parked.filter(pk__in=list(free[:BATCH])).order_by("pk").wake_some(BATCH)
+
+
+def wake_shares(now: datetime) -> int:
+    """Wake what is parked for its user's share where there is room, as an edited bound makes it; return how many."""
+    woken = 0
+    for key in list(_keys(ParkedReason.USER_SHARE)):
+        provider, _, owner_key = key.partition(":")
+        bounds = TaskQueue.objects.filter(provider=provider).values_list("user_slots", flat=True)
+        bound = max((UNLIMITED if slots is None else slots for slots in bounds), default=UNLIMITED)
+        room = bound - TaskQueue.objects.handed_by_owner(provider)[owner_key]
+        if room > 0:
+            woken += QueueEntry.objects.wake_keys([(ParkedReason.USER_SHARE, key)], most=min(room, BATCH))
+    return woken
 
 
 def wake_parked(now: datetime) -> int:

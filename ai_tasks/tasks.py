@@ -64,6 +64,7 @@ def rescue(**_: Any) -> None:
     sweeps.send_lost_messages(now)
     sweeps.mend_tasks_without_entry(now)
     sweeps.wake_series(now)
+    sweeps.wake_shares(now)
 
 
 @shared_task(name="ai_tasks.time_out", ignore_result=True)

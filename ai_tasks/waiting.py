@@ -21,8 +21,8 @@ POSITION_BOUND = 1_000
 """Positions are exact up to here."""
 FRESH_SECONDS = 1.0
 RATE_PERIOD = timedelta(minutes=5)
-STARTING, IN_TURN = "starting", "in_turn"
-"""Handed to a worker that is about to begin; and: others come first, or the dispatcher is about to look."""
+STARTING, IN_TURN, NO_WORKER = "starting", "in_turn", "no_worker"
+"""Handed to a worker that is about to begin; others come first, or the dispatcher is about to look; none is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,13 @@ class Waiting:
     position: int | None
     """1: next of its queue; null for parked and handed-over ones."""
     expected_start: datetime | None
+<<<<<<< HEAD
     """By the starts of the last five minutes; null: unknown."""
     budget: BudgetState | None = None
     """Which budget has no room, its limit, its use and when it begins anew, where that is the reason."""
+=======
+    """By the starts of the last five minutes; null: unknown, or somebody has to do something first."""
+>>>>>>> df6e901 (Bound a user's share of the slots, and say each gate's word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +103,10 @@ def _line(provider: str, lane: str, now: datetime) -> _Line:
 def _in_line(entry: QueueEntry, line: _Line, now: datetime) -> Waiting:
     room, position = line.room, line.position(entry)
     reason = room.refusal(entry.lane, entry.priority, entry.estimate_tokens)
-    is_closed = entry.lane in room.closed
-    until = room.closed_until if is_closed else room.frees_at() if reason.endswith("per_minute") else None
+    gate = room.closed.get(entry.lane)
+    until = gate.until if gate else room.frees_at() if reason.endswith("per_minute") else None
+    if until is None and (gate or reason == NO_WORKER):
+        return Waiting(reason, None, position, None)
     expected = until if line.between_starts is None else max(until or now, now) + line.between_starts * position
     return Waiting(reason or IN_TURN, until, position, expected)
 

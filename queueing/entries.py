@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
 from django.db import models, transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from queueing.statements import Param, Select, Update
 from queueing.states import LIVE_AT_PROVIDER, EntryState, Lane, ParkedReason, Priority
@@ -151,8 +152,18 @@ class QueueEntryManager(models.Manager.from_queryset(QueueEntryQuerySet)):
 
     def wake_key(self, reason: ParkedReason, key: str) -> int:
         """Wake what is parked for this key, best first and a bounded number; return how many."""
-        parked = self.parked().filter(parked_reason=reason, parked_key=key).order_by("priority", "fair_tag", "id")
-        return int(parked.wake_some(MOST_WOKEN))
+        return self.wake_keys([(reason, key)])
+
+    def wake_keys(self, keys: Iterable[tuple[ParkedReason, str]], *, most: int = MOST_WOKEN) -> int:
+        """Wake what is parked for any of these keys, best first and `most` of them; return how many."""
+        wanted = [Q(parked_reason=reason, parked_key=key) for reason, key in keys]
+        parked = self.parked().filter(reduce(or_, wanted)).order_by("priority", "fair_tag", "id")
+        return int(parked.wake_some(most))
+
+
+def share_key(entry: QueueEntry) -> str:
+    """Return what an entry waits for that is parked because its user has enough at the provider."""
+    return f"{entry.provider}:{entry.owner_key}"
 
 
 class PriorityClassQuerySet(QuerySet["PriorityClass"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache, partial
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Count, Q
 
 from queueing import fairness
 from queueing.dead_letters.verbs import DeadLetterVerbs
@@ -30,19 +31,28 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
 
     # Adding and taking.
 
-    def enqueue(self, task: Queueable, *, estimate: Estimate = NOTHING, now: datetime) -> QueueEntry:
+    def enqueue(
+        self, task: Queueable, *, estimate: Estimate = NOTHING, now: datetime, is_guarded: bool = False
+    ) -> QueueEntry:
         """
         Give a task its place at the end of its user's share and return the entry.
 
         A task with a later `run_at` is parked until then. Moves only the entry; ai_tasks.submission writes the task in
         the same transaction. Raises QueueFull at a mark of the queue (for `bulk` work the soft one), of the user in it
-        or of all queues together, and AlreadyQueued when the task has a live entry; both end the transaction: a
-        savepoint would cost every submission two round trips.
+        or of all queues together, and AlreadyQueued when the task has a live entry; nothing is written then. With
+        `is_guarded` the caller lets its own savepoint or transaction end with them, which saves two round trips.
         """
-        return self.enqueue_with_priority(task, Priority(task.priority), estimate=estimate, now=now)
+        priority = Priority(task.priority)
+        return self.enqueue_with_priority(task, priority, estimate=estimate, now=now, is_guarded=is_guarded)
 
     def enqueue_with_priority(
-        self, task: Queueable, priority: Priority, *, estimate: Estimate = NOTHING, now: datetime
+        self,
+        task: Queueable,
+        priority: Priority,
+        *,
+        estimate: Estimate = NOTHING,
+        now: datetime,
+        is_guarded: bool = False,
     ) -> QueueEntry:
         """Give a task its place in that class; otherwise as `enqueue`."""
         queue = self.queue(task.provider, task.lane)
@@ -51,7 +61,7 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
         self._refuse_known_full(marks, queue, now)
         scheduled = task.run_at is not None and task.run_at > now
         try:
-            with transaction.atomic(savepoint=False):
+            with transaction.atomic(savepoint=not is_guarded):
                 entry = self.entries.create(
                     task_id=task.id,
                     task_type=task.type,
@@ -183,6 +193,20 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
         waiting = self.entries.filter(pk=entry.pk, state=EntryState.WAITING)
         waiting.park(reason=ParkedReason.EARLIER_REPLY, key=entry.serial_key)
         return True
+
+    def handed_by_owner(self, provider: str) -> Counter[str]:
+        """Count the entries that use a provider's slots, by user."""
+        live = self.entries.at_provider().of(provider)
+        return Counter(dict(live.values_list("owner_key").annotate(count=Count("id"))))
+
+    def lock_share(self, provider: str, owner_key: str, count: int) -> bool:
+        """
+        Lock so many of a user's entries at the provider until the transaction ends; False: some of them may be going.
+
+        Whoever then parks an entry of that user is seen by the next one that goes, which wakes it.
+        """
+        live = self.entries.at_provider().of(provider).filter(owner_key=owner_key)
+        return len(live.select_for_update(skip_locked=True, no_key=True).values_list("pk")) >= count
 
     @transaction.atomic
     def remove(self, task_id: UUID, *, now: datetime) -> bool:

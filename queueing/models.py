@@ -31,6 +31,8 @@ class TaskQueue(models.Model):
     """Entries from which on new ones are refused with QueueFull; null: never."""
     user_mark = models.PositiveIntegerField(null=True, blank=True, default=50_000)
     """The same for the entries of any one user; null: never."""
+    user_slots = models.PositiveIntegerField(null=True, blank=True)
+    """Of the provider's slots, how many the entries of any one user in this queue may leave in use; null: all."""
     is_strict = models.BooleanField(default=False)
     """Strict priority: nothing of a class starts while a more important one has anything runnable; no aging."""
 

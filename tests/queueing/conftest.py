@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import transaction
 
 from queueing.entries import Estimate
 from queueing.models import DeadLetter, QueueEntry, TaskQueue
@@ -52,9 +51,8 @@ def bury(
 
 @pytest.fixture
 def enqueue(db: None) -> Enqueue:
-    """Return a function that enqueues a job of 100 tokens, as a transaction of its own; its options are the job's."""
+    """Return a function that enqueues a job of 100 tokens; its options are the job's."""
 
-    @transaction.atomic
     def put(*, tokens: int = 100, now: datetime = NOW, **job: object) -> QueueEntry:
         return TaskQueue.objects.enqueue(Job(**job), estimate=Estimate(tokens, 0), now=now)  # type: ignore[arg-type]
 

@@ -46,7 +46,7 @@ def test_a_task_that_is_queued_already_is_refused_and_its_entry_stays(enqueue: E
     first = TaskQueue.objects.enqueue(job, now=NOW)
     tag = FairShare.objects.get().last_tag
 
-    with pytest.raises(AlreadyQueued), transaction.atomic():
+    with pytest.raises(AlreadyQueued):
         TaskQueue.objects.enqueue(job, now=NOW)
 
     assert QueueEntry.objects.get() == first
