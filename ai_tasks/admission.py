@@ -19,14 +19,9 @@ from ai_tasks.capacity import Room
 from ai_tasks.locks import take_provider_lock
 from ai_tasks.purse import Purse
 from ai_tasks.states import TaskStatus
-<<<<<<< HEAD
 from providers import control, routing
 from providers.types import Candidate
-=======
-from providers import gateway, routing
-from providers.types import Candidate, Usage
 from queueing.entries import share_key
->>>>>>> df6e901 (Bound a user's share of the slots, and say each gate's word)
 from queueing.models import PriorityClass, QueueEntry, TaskQueue
 from queueing.statements import Param, Update
 from queueing.states import EntryState, ParkedReason
@@ -130,15 +125,11 @@ class _Admission:
         self.result = result
         self.provider = queue.provider
         self.now = now
-<<<<<<< HEAD
         self.purse = Purse(tasks, now)
-=======
-        self._budgets: dict[tuple[str, str], list[BudgetPeriod]] = {}
         self._chosen: list[_Chosen] = []
         self._handed: Counter[str] | None = None
         """Entries at the provider by user; counted where the queue bounds them."""
         self._locked: dict[str, bool] = {}
->>>>>>> df6e901 (Bound a user's share of the slots, and say each gate's word)
 
     def fill(self, clocks: list[PriorityClass], limit: int) -> bool:
         """Admit entries until the lane is empty or a gate of the whole provider refuses; True: more may wait."""

@@ -16,11 +16,7 @@ from ai_tasks.lease import announce
 from ai_tasks.policy import Decision, Step
 from ai_tasks.states import TaskStatus
 from ai_tasks.task_types import registry
-<<<<<<< HEAD
-from queueing.entries import Estimate
-=======
-from queueing.entries import share_key
->>>>>>> df6e901 (Bound a user's share of the slots, and say each gate's word)
+from queueing.entries import Estimate, share_key
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import ParkedReason
 

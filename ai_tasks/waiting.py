@@ -34,13 +34,9 @@ class Waiting:
     position: int | None
     """1: next of its queue; null for parked and handed-over ones."""
     expected_start: datetime | None
-<<<<<<< HEAD
-    """By the starts of the last five minutes; null: unknown."""
+    """By the starts of the last five minutes; null: unknown, or somebody has to do something first."""
     budget: BudgetState | None = None
     """Which budget has no room, its limit, its use and when it begins anew, where that is the reason."""
-=======
-    """By the starts of the last five minutes; null: unknown, or somebody has to do something first."""
->>>>>>> df6e901 (Bound a user's share of the slots, and say each gate's word)
 
 
 @dataclass(frozen=True, slots=True)
