@@ -57,7 +57,7 @@ def _provider(slug: str, workers: list[tuple[list[str], int]], now: datetime) ->
         "object": "provider",
         "id": slug,
         "state": "paused" if is_paused else gate.reason or "available",
-        "until": moment(room.closed_until if is_paused else gate.until),
+        "until": moment(room.opens_at() if is_paused else gate.until),
         "circuit": circuit | {name: moment(circuit[name]) for name in ("opened_at", "open_until")},
         "limits": [_limit(model, bounds, room.use.get(model, capacity.Use())) for model, bounds in room.limits.items()],
     }
