@@ -27,7 +27,7 @@ from ai_tasks.states import ChunkKind, TaskStatus
 from ai_tasks.task_types import registry
 from providers import gateway, routing
 from providers.types import Limits, Usage, UsageSource
-from queueing.models import QueueEntry, TaskQueue
+from queueing.models import QueueEntry, Redrive, TaskQueue
 from queueing.states import LIVE_AT_PROVIDER, EntryState, ParkedReason
 
 logger = logging.getLogger(__name__)
@@ -90,6 +90,7 @@ def rescue_from_dead_processes(now: datetime) -> int:
     rescued = _each(running, lambda entry: settlement.lose(tasks, entry, now, is_verdict=False))
     queued = QueueEntry.objects.queued().order_by("id")
     WorkerProcess.objects.all().delete()
+    Redrive.objects.running().update(runner=None, leased_until=None)
     return rescued + _each(queued, lambda entry: lease.give_back(tasks, entry, now))
 
 

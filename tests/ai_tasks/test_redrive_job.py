@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from ai_tasks import clock
+from ai_tasks import clock, sweeps
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.redrives import jobs
 from queueing.models import DeadLetter, QueueEntry, Redrive
@@ -107,6 +107,18 @@ def test_a_job_is_one_runners_until_its_lease_passes(alice: User) -> None:
     assert counts(carried_out(job, 71)) == (120, 120, 0, 0)
     assert list(first) == []
     assert QueueEntry.objects.count() == 120
+
+
+def test_a_process_alone_with_its_database_waits_for_no_lease(alice: User) -> None:
+    bury(alice, 120)
+    job = jobs.begin({}, by="carol", now=at(1))
+    killed = jobs.carry_out(job.pk, tell=lambda: at(10))
+    next(killed)
+
+    sweeps.rescue_from_dead_processes(at(11))
+
+    assert counts(carried_out(job, 12)) == (120, 120, 0, 0)
+    assert list(killed) == []
 
 
 def test_due_are_running_jobs_that_nobody_works_on(alice: User) -> None:
