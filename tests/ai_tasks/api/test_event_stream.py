@@ -46,8 +46,10 @@ def text_of(frames: list[dict[str, str]]) -> str:
 
 async def test_a_stream_tells_all_from_waiting_to_completed(task: AIGenerationTask, headers: dict[str, str]) -> None:
     async with exchange("GET", path_of(task), headers) as stream:
+        arriving = stream.frames()
+        frames = [await anext(arriving)]
         running = asyncio.create_task(apart(engine.run_admitted))
-        frames = [frame async for frame in stream.frames()]
+        frames += [frame async for frame in arriving]
         await running
 
     states = [json.loads(frame["data"])["status"] for frame in frames if frame["event"] == "task.updated"]
