@@ -62,6 +62,8 @@ class Plan:
     dispatches: list[Dispatch] = field(default_factory=list)
     next_wake_at: datetime | None = None
     """When time alone may free something; None: only an event can."""
+    has_more: bool = False
+    """Is anything left that is runnable but for the provider's own gates?"""
 
     def wake_at(self, time: datetime | None) -> None:
         """Look again then, or earlier."""
@@ -93,12 +95,11 @@ def plan(
     queues = TaskQueue.objects.clocks(provider)
     room = capacity.measure(provider, workers, queues, now)
     result = Plan(next_wake_at=next_due)
-    has_more = False
     for queue, clocks in queues.items():
         if any(clock.has_waiting for clock in clocks):
-            has_more |= _Admission(tasks, room, queue, result, now).fill(clocks, limit)
+            result.has_more |= _Admission(tasks, room, queue, result, now).fill(clocks, limit)
     result.wake_at(room.opens_at())
-    if has_more:
+    if result.has_more:
         result.wake_at(room.frees_at() or now + LOOK_AGAIN)
     if result.next_wake_at:
         result.next_wake_at = max(result.next_wake_at, now)

@@ -1,6 +1,7 @@
 """Stations 2 and 3: one thread a process that admits what has room and hands it to Celery."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterable
@@ -10,8 +11,8 @@ from celery import current_app
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
-from ai_tasks import admission, clock, process
-from ai_tasks.admission import Dispatch
+from ai_tasks import admission, clock, diversion, process
+from ai_tasks.admission import Dispatch, Workers
 from ai_tasks.capacity import celery_queue
 from ai_tasks.doorbell import Doorbell, doorbell
 from ai_tasks.models import AIGenerationTask, WorkerProcess
@@ -80,6 +81,28 @@ def send(dispatch: Dispatch) -> bool:
     return True
 
 
+class Diverter:
+    """Diverts what should not wait at a provider, once a second at most, however often the bell rings."""
+
+    EVERY_SECONDS = 1.0
+
+    def __init__(self) -> None:
+        self._looked_at: dict[str, float] = {}
+        self._applies: dict[str, bool] = {}
+
+    def look(self, provider: str, workers: Workers, now: datetime) -> datetime | None:
+        """Divert if it is time to; return when to look again, None where nothing would leave."""
+        since_seconds = time.monotonic() - self._looked_at.get(provider, -math.inf)
+        if since_seconds >= self.EVERY_SECONDS:
+            self._looked_at[provider], since_seconds = time.monotonic(), 0.0
+            moved = diversion.divert(AIGenerationTask.objects.all(), provider, workers=workers, now=now)
+            self._applies[provider] = moved is not None
+        return now + timedelta(seconds=self.EVERY_SECONDS - since_seconds) if self._applies.get(provider) else None
+
+
+diverter = Diverter()
+
+
 def admit(provider: str, *, now: datetime | None = None) -> datetime | None:
     """Admit what one provider has room for and send it; return when to look again."""
     at = now or clock.now()
@@ -91,6 +114,8 @@ def admit(provider: str, *, now: datetime | None = None) -> datetime | None:
     plan = admission.plan(tasks, provider, workers=workers, next_due=outlook.next_due, now=now)
     for each in plan.dispatches:
         send(each)
+    if plan.has_more:
+        plan.wake_at(diverter.look(provider, workers, at))
     return plan.next_wake_at
 
 

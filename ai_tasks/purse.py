@@ -1,5 +1,6 @@
 """The money of one admission: which budgets bound an entry, what is held in them, and where else it could be paid."""
 
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -58,9 +59,9 @@ class Purse:
         least, period = self._full.get(_ids(periods), (ZERO, None))
         return period if amount >= least else None
 
-    def moves_on(self, entry: QueueEntry) -> bool:
+    def moves_on(self, entry: QueueEntry, takes: "Callable[[Candidate], bool]" = lambda _: True) -> bool:
         """
-        Send an entry that cannot pay here to the next place on its route where, by what is read now, it can.
+        Send an entry on to the next place of its route that takes it and where, by what is read now, it can pay.
 
         Moves the pair, waiting; False: there is no such place, and nothing was changed.
         """
@@ -68,7 +69,8 @@ class Purse:
         if task is None:
             return False
         for position, (provider, model) in enumerate(task.route):
-            if position > task.route_position and self._can_pay(entry, task, Candidate(provider, model)):
+            candidate = Candidate(provider, model)
+            if position > task.route_position and takes(candidate) and self._can_pay(entry, task, candidate):
                 TaskQueue.objects.move(entry, provider=provider, model=model, now=self.now)
                 values = {"provider": provider, "model": model, "route_position": position, "updated_at": self.now}
                 self.tasks.filter(pk=entry.task_id).update(**values)

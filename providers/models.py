@@ -237,6 +237,8 @@ class Route(models.Model):
     """An alias that callers name instead of a provider's model."""
 
     alias = models.SlugField(max_length=60, primary_key=True)
+    patience_seconds = models.PositiveIntegerField(null=True, blank=True)
+    """How long a task may wait at one provider before the next is asked; null: as long as its circuit is not open."""
 
     objects = RouteManager()
 

@@ -1,7 +1,7 @@
 """Choose: which providers a model's name stands for, how much they bear, and whether they may be asked now."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from providers import circuits, registry
@@ -16,6 +16,7 @@ __all__ = [
     "gate",
     "limits",
     "models",
+    "patience",
     "resolve",
     "slugs",
     "take_probe",
@@ -52,6 +53,12 @@ def resolve(model: str) -> list[Candidate]:
 def _route(alias: str) -> list[Candidate]:
     places = RouteCandidate.objects.filter(route=alias, provider__in=slugs()).order_by("position")
     return [Candidate(place.provider_id, place.model) for place in places]
+
+
+def patience() -> dict[str, timedelta]:
+    """Return how long tasks of a route wait at one provider, for the routes that say so."""
+    rows = Route.objects.filter(patience_seconds__isnull=False).values_list("alias", "patience_seconds")
+    return {alias: timedelta(seconds=seconds) for alias, seconds in rows if seconds is not None}
 
 
 def limits(provider: str) -> dict[str, Limits]:
