@@ -30,6 +30,9 @@ LEASE = timedelta(seconds=60)
 HORIZON = timedelta(seconds=20)
 """How far ahead of its rate a job parks tasks: what a stop does not call back."""
 
+TRY_AGAIN = timedelta(seconds=5)
+"""How soon letters that a full queue refused are tried again, at the soonest."""
+
 SENT, SKIPPED, FAILED = DeadLetter.Outcome.SENT, DeadLetter.Outcome.SKIPPED, DeadLetter.Outcome.FAILED
 
 
@@ -76,8 +79,8 @@ def send_batch(redrive_id: UUID, runner: UUID, now: datetime) -> Redrive | None:
     """
     Send the next letters back and move the cursor; return the job, or None when this runner has lost it.
 
-    One transaction: letters, tasks, entries, counters, cursor. A letter that cannot be sent hurts only itself; a full
-    queue makes the job wait.
+    One transaction: letters, tasks, entries, counters, cursor. A letter that cannot be sent hurts only itself; one
+    that a full queue refuses is met again when the others were.
     """
     job: Redrive | None = Redrive.objects.held_by(runner).select_for_update().filter(pk=redrive_id).first()
     if job is None:
@@ -85,13 +88,17 @@ def send_batch(redrive_id: UUID, runner: UUID, now: datetime) -> Redrive | None:
     job.started_at = job.started_at or now
     job.leased_until, job.due_at = now + LEASE, now
     room = _room(job, now)
-    ahead = list(_ahead(job).values_list("pk", "task_id")[:room])
-    if ahead and not _Batch(job, now).send(ahead):
-        pass
-    elif len(ahead) < room:
+    ahead = list(
+        _left(job).filter(**({"pk__gt": job.cursor} if job.cursor else {})).values_list("pk", "task_id")[:room]
+    )
+    wait = _Batch(job, now).send(ahead) if ahead else timedelta(0)
+    if len(ahead) == room:
+        job.due_at = max(now + wait, (job.next_slot_at or now) - HORIZON / 2)
+    elif _left(job).exists():
+        # A full queue refused some: they are tried again from the first on.
+        job.cursor, job.due_at = None, now + max(wait, TRY_AGAIN)
+    else:
         job.state, job.finished_at, job.runner, job.leased_until = Redrive.State.FINISHED, now, None, None
-    elif job.next_slot_at is not None:
-        job.due_at = max(now, job.next_slot_at - HORIZON / 2)
     job.save()
     return job
 
@@ -102,10 +109,10 @@ def progress(job: Redrive) -> dict[str, Any]:
     return {"redrive_id": str(job.pk), "state": str(job.state), **counts}
 
 
-def _ahead(job: Redrive) -> Any:
+def _left(job: Redrive) -> Any:
     """The job's letters that it has not dealt with, in order; tasks that die again meanwhile leave newer ones."""
-    letters = TaskQueue.objects.get_dlq_items(job.filters).filter(created_at__lte=job.created_at).exclude(redrive=job)
-    return letters.filter(**({"pk__gt": job.cursor} if job.cursor else {})).order_by("pk")
+    letters = TaskQueue.objects.get_dlq_items(job.filters).filter(created_at__lte=job.created_at)
+    return letters.exclude(redrive=job).order_by("pk")
 
 
 def _room(job: Redrive, now: datetime) -> int:
@@ -136,20 +143,13 @@ class _Batch:
         self.now = now
         self.outcomes: dict[tuple[str, str], list[DeadLetter]] = {}
 
-    def send(self, ahead: list[tuple[UUID, UUID]]) -> bool:
-        """Send these (letter, task) and move the job; False: a full queue refused one, and the job waits."""
-        is_refused = False
-        try:
-            for row in sorted(self._rows(ahead), key=_Row.share):
-                self._note(row.letter, *self._send(row))
-            self.job.cursor = ahead[-1][0]
-        except QueueFull as error:
-            # The cursor stays; what was dealt with is not met again.
-            is_refused = True
-            self.job.due_at = self.now + timedelta(seconds=error.retry_after_seconds or 1)
+    def send(self, ahead: list[tuple[UUID, UUID]]) -> timedelta:
+        """Send these (letter, task) and move the cursor; return how long to wait where full queues refused them all."""
+        waits = [self._send(row) for row in sorted(self._rows(ahead), key=_Row.share)]
         for (outcome, detail), letters in self.outcomes.items():
             self._write(outcome, detail, letters)
-        return not is_refused
+        self.job.cursor = ahead[-1][0]
+        return timedelta(0) if self.outcomes else max(waits, default=timedelta(0))
 
     def _rows(self, ahead: list[tuple[UUID, UUID]]) -> list[_Row]:
         """Lock tasks, then letters, each in the order of their ids, and return what can be sent; note the others."""
@@ -166,24 +166,29 @@ class _Batch:
                 self._note(letter, SKIPPED, str(why))
         return rows
 
-    def _send(self, row: _Row) -> tuple[str, str]:
-        """Return (outcome, detail); a mistake of the row's own is rolled back to its savepoint."""
+    def _send(self, row: _Row) -> timedelta:
+        """Send one and note its outcome; return how long all should wait where a queue (not a user's share) is full."""
         slot = self._slot()
         try:
             with transaction.atomic():
                 submission.revive(row.task, *row.place, self.now, until=slot)
-        except (QueueFull, OperationalError, InterfaceError):
+        except QueueFull as error:
+            is_users = getattr(error.__cause__, "scope", "") == "user"
+            return timedelta(0) if is_users else timedelta(seconds=error.retry_after_seconds or 1)
+        except (OperationalError, InterfaceError):
             raise
         except AlreadyQueued:
-            return SKIPPED, "Its task is live."
+            self._note(row.letter, SKIPPED, "Its task is live.")
         except TaskError as error:
-            return FAILED, error.detail
+            self._note(row.letter, FAILED, error.detail)
         except Exception as error:
             logger.exception("The dead task %s could not be sent back.", row.task.pk)
-            return FAILED, f"{type(error).__name__}: {error}"
-        if slot is not None and self.job.rate_per_second:
-            self.job.next_slot_at = slot + timedelta(seconds=1 / self.job.rate_per_second)
-        return SENT, ""
+            self._note(row.letter, FAILED, f"{type(error).__name__}: {error}")
+        else:
+            self._note(row.letter, SENT, "")
+            if slot is not None and self.job.rate_per_second:
+                self.job.next_slot_at = slot + timedelta(seconds=1 / self.job.rate_per_second)
+        return timedelta(0)
 
     def _slot(self) -> datetime | None:
         return None if self.job.rate_per_second is None else max(self.now, self.job.next_slot_at or self.now)

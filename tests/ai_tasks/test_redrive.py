@@ -168,6 +168,18 @@ def test_a_full_queue_makes_the_job_wait_and_fails_no_letter(alice: User) -> Non
     assert violations() == []
 
 
+def test_one_users_full_share_holds_nobody_else_up(alice: User, bob: User) -> None:
+    bury(alice, 120)
+    bury(bob, 5)
+    TaskQueue.objects.queue("simulator")
+    TaskQueue.objects.filter(provider="simulator", lane="default").update(user_mark=10)
+
+    job = redrive()
+
+    assert (job.state, counts(job)) == ("running", (125, 15, 0, 0))
+    assert QueueEntry.objects.filter(owner_key=str(bob.pk)).count() == 5
+
+
 # Where to.
 
 BOTH = [["simulator", "sim-1"], ["second", "sim-1"], ["simulator", "sim-large"]]
