@@ -154,17 +154,18 @@ def test_what_was_retried_or_discarded_meanwhile_is_left_alone(alice: User) -> N
 
 
 def test_a_full_queue_makes_the_job_wait_and_fails_no_letter(alice: User) -> None:
-    bury(alice, 5)
+    gone = bury(alice, 6)[0]
+    tasks.filter(pk=gone.pk).update(deleted_at=at(0))
     TaskQueue.objects.queue("simulator")
     TaskQueue.objects.filter(provider="simulator", lane="default").update(hard_mark=2)
 
     waiting = redrive()
-    assert (waiting.state, counts(waiting)) == ("running", (5, 2, 0, 0))
+    assert (waiting.state, counts(waiting)) == ("running", (6, 2, 1, 0))
     assert waiting.due_at > at(10)
 
     TaskQueue.objects.filter(provider="simulator", lane="default").update(hard_mark=100)
     QueueEntry.objects.update(enqueued_at=at(9))
-    assert counts(carried_out(waiting, 1_000)) == (5, 5, 0, 0)
+    assert counts(carried_out(waiting, 1_000)) == (6, 5, 1, 0)
     assert violations() == []
 
 

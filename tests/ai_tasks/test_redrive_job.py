@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from uuid import uuid4
 
@@ -13,14 +14,16 @@ from django.db import connection
 from ai_tasks import clock, sweeps
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.redrives import jobs
-from queueing.models import DeadLetter, QueueEntry, Redrive
-from tests.ai_tasks.graves import bury, carried_out, counts, redrive
-from tests.engine import at, at_once, entry_of
+from queueing.models import DeadLetter, QueueEntry, Redrive, TaskQueue
+from tests.ai_tasks.graves import bury, carried_out, counts, letter_of, redrive
+from tests.engine import Held, at, at_once, entry_of
+from tests.flows.client import eventually
 from tests.invariants import violations
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 
 MANY = 300
+discard = TaskQueue.objects.discard_from_dlq
 
 
 def starts() -> list[float]:
@@ -107,6 +110,46 @@ def test_a_job_is_one_runners_until_its_lease_passes(alice: User) -> None:
     assert counts(carried_out(job, 71)) == (120, 120, 0, 0)
     assert list(first) == []
     assert QueueEntry.objects.count() == 120
+
+
+def test_a_runner_that_lost_its_lease_sends_nothing_more(alice: User) -> None:
+    bury(alice, 160)
+    job = jobs.begin({}, by="carol", now=at(1))
+    slow, quick = (jobs.carry_out(job.pk, tell=lambda seconds=seconds: at(seconds)) for seconds in (10, 71))
+
+    assert (next(slow).done, next(quick).done) == (50, 100)
+
+    assert list(slow) == []
+    assert [each.done for each in quick] == [150, 160]
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_letter_that_is_discarded_at_the_same_moment_is_not_sent(alice: User) -> None:
+    task = bury(alice)[0]
+    job = jobs.begin({}, by="carol", now=at(1))
+
+    with ThreadPoolExecutor(1) as executor, Held(lambda: discard({}, by="bob", reason="Old.", now=at(2))) as held:
+        sending = executor.submit(carried_out_and_closed, job)
+        eventually(somebody_waits_for_a_lock, "the batch has read the letter and waits for it")
+        held.end()
+        sending.result(timeout=20)
+
+    assert counts(Redrive.objects.get(pk=job.pk)) == (1, 0, 0, 0)
+    assert (letter_of(task).resolution, QueueEntry.objects.count()) == ("discarded", 0)
+
+
+def carried_out_and_closed(job: Redrive) -> None:
+    try:
+        carried_out(job, 10)
+    finally:
+        connection.close()
+
+
+def somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
 
 
 def test_a_process_alone_with_its_database_waits_for_no_lease(alice: User) -> None:
