@@ -83,6 +83,9 @@ def _request(begun: Lease) -> CompletionRequest:
         messages=prompt.messages,
         max_output_tokens=min(prompt.max_output_tokens, begun.max_output_tokens or prompt.max_output_tokens),
         temperature=prompt.temperature,
+        tools=prompt.tools,
+        tool_choice=prompt.tool_choice,
+        answer_format=prompt.answer_format,
         request_id=f"{task.pk}.{begun.epoch}",
         total_timeout_seconds=max(0.0, min(LONGEST_CALL_SECONDS, seconds_left)),
         options=prompt.options,
@@ -93,7 +96,9 @@ def _used(request: CompletionRequest, call: Call) -> Usage:
     """Return what a call that we cut used, by size: the provider will not say. Nothing, if it was never made."""
     if call.future is None:
         return settlement.NOTHING_USED
-    return gateway.count_usage(request.messages, call.streamed)
+    return gateway.count_usage(
+        request.messages, call.streamed, tools=request.tools, answer_format=request.answer_format
+    )
 
 
 def settle(call: Call, outcome: Outcome) -> bool:

@@ -6,6 +6,7 @@ lease was lost. What a lost lease's call used is still charged: it was started, 
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -64,11 +65,7 @@ def complete(
         return False
     entry, task, attempt = held
     chunks.write(task, pieces)
-    output = {
-        "text": storable(completion.text),
-        "finish_reason": completion.finish_reason.value,
-        "truncated": completion.truncated,
-    }
+    output = _output(completion)
     _end_attempt(attempt, AttemptState.SUCCEEDED, completion.usage, now, first_token_at=first_token_at)
     Attempt.objects.filter(pk=attempt.pk).update(provider_request_id=storable(completion.provider_request_id)[:200])
     charges.charge(attempt, task, completion.usage, now=now)
@@ -77,6 +74,18 @@ def complete(
     if attempt.is_probe:
         control.close(entry.provider, cause="probe_answered", now=now)
     return True
+
+
+def _output(completion: Completion) -> dict[str, Any]:
+    output: dict[str, Any] = {
+        "text": storable(completion.text),
+        "finish_reason": completion.finish_reason.value,
+        "truncated": completion.truncated,
+    }
+    if completion.tool_calls:
+        calls = [asdict(call) for call in completion.tool_calls]
+        output["tool_calls"] = [{name: storable(said) for name, said in call.items() if said} for call in calls]
+    return output
 
 
 @transaction.atomic

@@ -141,8 +141,8 @@ def _priority(request: TaskRequest, task_type: TaskType) -> Priority:
 def _estimate(task: AIGenerationTask, task_type: TaskType, now: datetime) -> Estimate:
     """Return the tokens to reserve: the prompt's by its size, and the output cap, lowered to what the task may cost."""
     prompt = task_type.build(task)
-    estimate = Estimate(gateway.estimate_input_tokens(prompt.messages), prompt.max_output_tokens)
-    return affordability.within_max_cost(task, estimate, now)
+    asked = gateway.estimate_input_tokens(prompt.messages, tools=prompt.tools, answer_format=prompt.answer_format)
+    return affordability.within_max_cost(task, Estimate(asked, prompt.max_output_tokens), now)
 
 
 def estimate_of(task: AIGenerationTask) -> Estimate:

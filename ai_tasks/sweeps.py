@@ -159,7 +159,8 @@ def _charge_lost(attempt: Attempt, now: datetime) -> bool:
 
 def _count(task: Any, attempt: Attempt, spoken: str) -> Usage:
     try:
-        return gateway.count_usage(registry.get(task.type).build(task).messages, spoken)
+        prompt = registry.get(task.type).build(task)
+        return gateway.count_usage(prompt.messages, spoken, tools=prompt.tools, answer_format=prompt.answer_format)
     except Exception as error:
         # What it was built from is gone; the bound is charged, for the money must not stay held.
         logger.warning("The prompt of task %s cannot be built again: %r", task.pk, error)

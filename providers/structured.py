@@ -15,6 +15,7 @@ from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from providers.errors import BadRequest, MalformedAnswer
 from providers.types import AnswerFormat, storable
@@ -90,11 +91,24 @@ def complaint(schema: Mapping[str, Any]) -> str:
     """Return what is wrong with a schema, in a line; empty: nothing."""
     try:
         Draft202012Validator.check_schema(schema)
+        resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver("")
+        for place in _references(schema):
+            resolver.lookup(place)
     except SchemaError as error:
         return storable(error.message)[:300]
-    except RecursionError:
-        return "it is nested too deeply"
+    except Unresolvable as error:
+        return f"There is no {storable(error.ref)[:200]!r} in it, and nothing is fetched from outside."
+    except (RecursionError, ValueError, TypeError, AttributeError):
+        return "It cannot be read."
     return ""
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        yield from (value for name in ("$ref", "$dynamicRef") if isinstance(value := schema.get(name), str))
+        schema = list(schema.values())
+    for inner in schema if isinstance(schema, list) else ():
+        yield from _references(inner)
 
 
 def _read(text: str) -> Any:

@@ -1,12 +1,13 @@
 """The declaration of a task type."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from providers.types import Message
+from ai_tasks.errors import Mistake
+from providers.types import AnswerFormat, Message, Tool
 from queueing.states import Lane, Priority
 
 __all__ = ["Message", "Prompt", "TaskLike", "TaskType"]
@@ -27,6 +28,9 @@ class Prompt:
     messages: tuple[Message, ...]
     max_output_tokens: int
     temperature: float | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = ""
+    answer_format: AnswerFormat | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -39,6 +43,8 @@ class TaskType:
     """JSON Schema (2020-12) of `input`."""
     build: Callable[[TaskLike], Prompt]
     """Makes the prompt. Called at submission to estimate tokens, and again when it runs."""
+    mistakes: Callable[[Any], Iterable[Mistake]] = lambda given: ()
+    """Says what is wrong with an input that fits the schema, where no schema can say it."""
     is_public: bool = True
     """May it be created by REST?"""
     lane: Lane = Lane.DEFAULT

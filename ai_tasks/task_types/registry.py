@@ -37,12 +37,12 @@ def get(name: str) -> TaskType:
 def validate(name: str, value: object) -> None:
     """Check an input against its type's schema; raises InvalidInput with a JSON pointer for each mistake."""
     found = sorted(_validator(name).iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
-    if not found:
-        return
     mistakes = tuple(
         Mistake("/input" + "".join(f"/{_escape(str(part))}" for part in error.absolute_path), error.message[:300])
         for error in found[:MISTAKES_SHOWN]
-    )
+    ) or tuple(get(name).mistakes(value))
+    if not mistakes:
+        return
     raise InvalidInput(f"The input does not fit the schema of {name}.", errors=mistakes)
 
 

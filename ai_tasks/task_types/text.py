@@ -1,34 +1,54 @@
-"""Task types that turn text into text."""
+"""Task types that turn text, and pictures, into text."""
 
+from collections.abc import Iterator
 from typing import Any
 
+from ai_tasks.errors import Mistake
+from ai_tasks.task_types import turns
 from ai_tasks.task_types.base import Prompt, TaskLike, TaskType
-from providers.types import Message
+from providers import gateway
+from providers.types import AnswerFormat, Message, Tool
 
 DEFAULT_MAX_OUTPUT_TOKENS = 4096
 MAX_OUTPUT_TOKENS = 128_000
-TEXT_BOUND = 900_000
+TOOL_WORDS = ("auto", "none", "required")
 
+NAME = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,63}$"}
+TOOL = {
+    "type": "object",
+    "properties": {
+        "name": NAME | {"not": {"enum": [*TOOL_WORDS]}},
+        "description": {"type": "string", "maxLength": 10_000},
+        "parameters": {"type": "object", "description": "JSON Schema of its arguments."},
+    },
+    "required": ["name"],
+    "additionalProperties": False,
+}
+ANSWER_FORMAT = {
+    "type": "object",
+    "description": "The answer must be JSON of this schema; one that is not counts as a failed attempt.",
+    "properties": {
+        "schema": {"type": "object", "description": "JSON Schema (2020-12)."},
+        "name": NAME,
+        "strict": {"type": "boolean", "description": "Have the provider enforce it, where it knows the difference."},
+    },
+    "required": ["schema"],
+    "additionalProperties": False,
+}
 SETTINGS: dict[str, Any] = {
     "max_output_tokens": {"type": "integer", "minimum": 1, "maximum": MAX_OUTPUT_TOKENS},
     "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+    "tools": {"type": "array", "items": TOOL, "maxItems": 128},
+    "tool_choice": {"type": "string", "description": "auto, none, required, or the name of one of the tools."},
+    "answer_format": ANSWER_FORMAT,
     "simulate": {"type": "object", "description": "Script for the simulator; other providers never see it."},
 }
 PROMPT_PROPERTIES = {
-    "prompt": {"type": "string", "minLength": 1, "maxLength": TEXT_BOUND},
-    "system": {"type": "string", "maxLength": TEXT_BOUND},
+    "prompt": {"type": "string", "minLength": 1, "maxLength": turns.TEXT_BOUND},
+    "system": {"type": "string", "maxLength": turns.TEXT_BOUND},
     **SETTINGS,
 }
-MESSAGE = {
-    "type": "object",
-    "properties": {
-        "role": {"enum": ["system", "user", "assistant"]},
-        "content": {"type": "string", "minLength": 1, "maxLength": TEXT_BOUND},
-    },
-    "required": ["role", "content"],
-    "additionalProperties": False,
-}
-MESSAGES_PROPERTIES = {"messages": {"type": "array", "items": MESSAGE, "minItems": 1, "maxItems": 1000}, **SETTINGS}
+MESSAGES_PROPERTIES = {"messages": turns.SCHEMA, **SETTINGS}
 
 
 def _schema() -> dict[str, Any]:
@@ -44,16 +64,40 @@ def _schema() -> dict[str, Any]:
 def build(task: TaskLike) -> Prompt:
     """Return the prompt of a text task: its messages, or its system text and prompt."""
     given = task.input
-    turns = given.get("messages") or [
-        *([{"role": "system", "content": given["system"]}] if given.get("system") else []),
-        {"role": "user", "content": given["prompt"]},
-    ]
     return Prompt(
-        messages=tuple(Message(turn["role"], turn["content"]) for turn in turns),
+        messages=_messages(given),
         max_output_tokens=given.get("max_output_tokens", DEFAULT_MAX_OUTPUT_TOKENS),
         temperature=given.get("temperature"),
+        tools=tuple(
+            Tool(tool["name"], tool.get("description", ""), tool.get("parameters", {"type": "object"}))
+            for tool in given.get("tools", ())
+        ),
+        tool_choice=given.get("tool_choice", ""),
+        answer_format=AnswerFormat(**given["answer_format"]) if "answer_format" in given else None,
         options={"simulate": given.get("simulate", {})},
     )
 
 
-TEXT_GENERATE = TaskType(name="text.generate", input_schema=_schema(), build=build)
+def _messages(given: Any) -> tuple[Message, ...]:
+    if "messages" in given:
+        return tuple(turns.message(turn) for turn in given["messages"])
+    system = [Message("system", given["system"])] if given.get("system") else []
+    return (*system, Message("user", given["prompt"]))
+
+
+def mistakes(given: Any) -> Iterator[Mistake]:
+    """Yield what is wrong where no schema can say it: tools that are not there, schemas that are none."""
+    names = [tool["name"] for tool in given.get("tools", ())]
+    if len(set(names)) < len(names):
+        yield Mistake("/input/tools", "Two tools have the same name.")
+    if "tool_choice" in given and given["tool_choice"] not in (*TOOL_WORDS, *names):
+        yield Mistake("/input/tool_choice", "Neither auto, none or required, nor the name of one of the tools.")
+    for place, tool in enumerate(given.get("tools", ())):
+        if complaint := gateway.schema_complaint(tool.get("parameters", {})):
+            yield Mistake(f"/input/tools/{place}/parameters", complaint)
+    if complaint := gateway.schema_complaint(given.get("answer_format", {}).get("schema", {})):
+        yield Mistake("/input/answer_format/schema", complaint)
+    yield from turns.mistakes(given.get("messages", ()))
+
+
+TEXT_GENERATE = TaskType(name="text.generate", input_schema=_schema(), build=build, mistakes=mistakes)

@@ -131,7 +131,7 @@ class AdapterContract(ConversationContract):
         assert call.bill().total_input == 9
 
     def test_standing_still_is_a_timeout_of_its_own(self) -> None:
-        call = Call(self.provider, simulate={"fail": "stall", "fail_after_tokens": 5})
+        call = Call(self.provider, simulate={"fail": "stall", "fail_after_tokens": 5, "output_tokens": 40})
 
         error = call.error()
 

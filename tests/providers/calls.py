@@ -23,8 +23,9 @@ class Call:
         if script is not None:
             values["options"] = {"simulate": FAST | script}
         self.deltas: list[Delta] = []
-        self.request = CompletionRequest(model="sim-1", **values)
-        candidate = Candidate(provider, "sim-1")
+        model = values.pop("model", "sim-1")
+        self.request = CompletionRequest(model=model, **values)
+        candidate = Candidate(provider, model)
         self.future: Future[Completion] = gateway.start(candidate, self.request, self.deltas.append)
 
     def result(self) -> Completion:

@@ -109,6 +109,63 @@ def test_its_second_attempt_succeeds_when_only_the_first_is_to_fail(client: open
     assert create(attempt=2).choices
 
 
+def test_it_takes_tool_calls(client: openai.OpenAI) -> None:
+    script = {"tool_calls": [{"name": "get_weather", "arguments": {"city": "京都"}}]}
+    tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+
+    completion = client.chat.completions.create(
+        model="sim-1", messages=MORNING, tools=[tool], extra_body={"simulate": script}
+    )
+
+    call: Any = (completion.choices[0].message.tool_calls or [])[0]
+    assert (call.function.name, call.function.arguments) == ("get_weather", '{"city": "京都"}')
+    assert completion.choices[0].finish_reason == "tool_calls"
+
+
+def test_it_takes_a_response(client: openai.OpenAI) -> None:
+    response = client.responses.create(model="sim-1", input="Good morning", instructions="Be brief.")
+
+    assert "Good morning" in response.output_text
+    assert response.status == "completed"
+    assert response.usage
+    assert response.usage.total_tokens == response.usage.input_tokens + response.usage.output_tokens
+
+
+def test_it_takes_a_stream_of_a_response(client: openai.OpenAI) -> None:
+    script = {"text": "おはようございます", "reasoning": "A greeting.", "tool_calls": [{"name": "get_weather"}]}
+    stream = client.responses.create(model="sim-1", input="Good morning", stream=True, extra_body={"simulate": script})
+
+    events = list(stream)
+
+    last = events[-1]
+    assert (
+        "".join(event.delta for event in events if event.type == "response.output_text.delta") == "おはようございます"
+    )
+    assert last.type == "response.completed"
+    assert [item.type for item in last.response.output] == ["reasoning", "message", "function_call"]
+
+
+def test_it_takes_a_failure_inside_the_stream_of_a_response(client: openai.OpenAI) -> None:
+    script = {"fail": "unavailable", "fail_after_tokens": 5}
+    stream = client.responses.create(model="sim-1", input="Good morning", stream=True, extra_body={"simulate": script})
+
+    last = list(stream)[-1]
+
+    assert last.type == "error"
+    assert last.message == "Simulated: unavailable."
+
+
+@pytest.mark.parametrize("encoding", ["float", "base64"])
+def test_it_takes_vectors(client: openai.OpenAI, encoding: Any) -> None:
+    given = {"encoding_format": encoding} if encoding == "float" else {}
+
+    found = client.embeddings.create(model="sim-1", input=["a", "襷"], dimensions=8, **given)
+
+    assert [len(row.embedding) for row in found.data] == [8, 8]
+    assert sum(value * value for value in found.data[1].embedding) == pytest.approx(1)
+    assert found.usage.total_tokens == 5
+
+
 def test_it_lists_the_models(client: openai.OpenAI) -> None:
     assert [model.id for model in client.models.list()] == ["sim-1", "sim-large"]
 
