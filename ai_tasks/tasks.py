@@ -22,8 +22,7 @@ REDRIVE_SLICE_SECONDS = 10.0
 @worker_ready.connect
 def join(sender: Any, **_: Any) -> None:
     """Make this worker known to admission, with the Celery queues that it consumes."""
-    queues = [name for name in sender.app.amqp.queues.consume_from if name.startswith("ai.")]
-    worker.join(queues, settings.AI_WORKER_THREADS)
+    worker.join(worker.Intake(sender), settings.AI_WORKER_THREADS)
 
 
 @worker_shutting_down.connect

@@ -5,11 +5,14 @@ import threading
 import time
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from ai_tasks import clock, dispatch, process, progress, quarantine
+from ai_tasks.capacity import celery_queue
 from ai_tasks.models import WorkerProcess
 from ai_tasks.progress import ticker
-from providers import control, gateway
+from providers import control, gateway, routing
+from queueing.states import Lane
 
 logger = logging.getLogger(__name__)
 
@@ -17,8 +20,33 @@ DRAIN_SECONDS = 10.0
 """How long running calls may go on after a stop before they are handed back."""
 
 
-def join(queues: list[str], threads: int) -> None:
-    """Tell that this process consumes these Celery queues with so many threads, keep telling it, and admit work."""
+class Intake:
+    """The Celery queues that this process's consumer listens to; it can be told to listen to more."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+        self._known: list[str] = []
+        self.is_general = set(wanted()) <= set(self.queues())
+        """Did it begin with the queues of all providers? Then it follows new ones."""
+
+    def queues(self) -> list[str]:
+        """Return the names of the tasks' queues; as before while the broker is away."""
+        if listening := self._consumer.task_consumer:
+            self._known = sorted(queue.name for queue in listening.queues if queue.name.startswith("ai."))
+        return self._known
+
+    def listen(self, name: str) -> None:
+        """Listen to one more queue, soon: the consumer's own thread does it."""
+        self._consumer.call_soon(self._consumer.add_task_queue, name)
+
+
+def wanted() -> list[str]:
+    """Return the names of all providers' queues, as they are configured now."""
+    return sorted(celery_queue(provider, lane) for provider in routing.slugs() for lane in Lane.values)
+
+
+def join(intake: Intake, threads: int) -> None:
+    """Tell that this process takes work with so many threads, keep telling it, and admit work."""
     now = clock.now()
     control.ensure_providers(now)
     WorkerProcess.objects.update_or_create(
@@ -26,22 +54,26 @@ def join(queues: list[str], threads: int) -> None:
         defaults={
             "hostname": process.hostname(),
             "pid": process.pid(),
-            "queues": queues,
+            "queues": intake.queues(),
             "threads": threads,
             "started_at": now,
             "last_seen_at": now,
         },
     )
-    ticker.presence = partial(_renew_presence, queues, threads)
+    ticker.presence = partial(_renew_presence, intake, threads)
     ticker.start()
     dispatch.ring_all()
     process.give_connection_back()
 
 
-def _renew_presence(queues: list[str], threads: int, now: datetime) -> None:
-    seen = WorkerProcess.objects.filter(boot_id=process.boot_id()).update(last_seen_at=now)
-    if not seen:
-        join(queues, threads)
+def _renew_presence(intake: Intake, threads: int, now: datetime) -> None:
+    queues = intake.queues()
+    if intake.is_general and (new := [name for name in wanted() if name not in queues]):
+        control.ensure_providers(now)  # its limits first: nothing is admitted to a provider that nobody listens for
+        for name in new:
+            intake.listen(name)
+    if not WorkerProcess.objects.filter(boot_id=process.boot_id()).update(last_seen_at=now, queues=queues):
+        join(intake, threads)
 
 
 def drain() -> None:

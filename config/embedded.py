@@ -57,8 +57,7 @@ class Embedded:
             thread.start()
         if not self._controller.is_ready.wait(30):
             raise RuntimeError("The embedded Celery worker did not start within 30 seconds.")
-        queues = [queue.name for queue in settings.CELERY_TASK_QUEUES if queue.name.startswith("ai.")]
-        worker.join(queues, settings.AI_WORKER_THREADS)
+        worker.join(worker.Intake(self._controller.consumer), settings.AI_WORKER_THREADS)
 
     def stop(self) -> None:
         """Let running tasks end for a while, hand the others back, and end both threads."""

@@ -170,8 +170,8 @@ SPECTACULAR_SETTINGS = {
 }
 
 # What this project adds.
-AI_PROVIDERS = providers.from_environment()
-"""Provider instances by name; keys stay in the environment and are read at use."""
+AI_PROVIDERS = providers.settings()
+"""Provider instances by name; keys stay in the environment and are read at use. A file of them is followed."""
 AI_DEFAULT_ROUTE = env.words("AI_DEFAULT_ROUTE", ["simulator/sim-1"])
 """Candidates of the route `default`, written to the database once, when it is first made."""
 AI_TASK_TYPES = [

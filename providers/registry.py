@@ -44,7 +44,7 @@ def config_of(slug: str, values: Mapping[str, Any]) -> ProviderConfig:
 def adapters() -> dict[str, Adapter]:
     """Return the adapter of every configured provider by name; made anew when the setting has changed."""
     global _built
-    source = settings.AI_PROVIDERS
+    source = dict(settings.AI_PROVIDERS)
     if _built.source != source:
         configs = [config_of(slug, values) for slug, values in source.items()]
         _built = _Built(deepcopy(source), {config.slug: ADAPTERS[config.adapter](config) for config in configs})
