@@ -17,6 +17,7 @@ from ai_tasks import clock, submission
 from ai_tasks.errors import QueueFull, TaskError
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.redrives.places import PassedOver, Place, Standing, place, refuse_unknown
+from providers.types import storable
 from queueing.dead_letters.verbs import Chosen
 from queueing.errors import AlreadyQueued
 from queueing.models import DeadLetter, Redrive, TaskQueue
@@ -132,7 +133,7 @@ class _Row(NamedTuple):
 
     def share(self) -> tuple[Any, ...]:
         """Return whose share of which queue and class it uses: the order in which shares are locked."""
-        return (*self.place.route[self.place.position], self.task.lane, self.task.priority, self.task.owner_id)
+        return (self.place.candidate.provider, self.task.lane, self.task.priority, self.task.owner_id)
 
 
 class _Batch:
@@ -194,7 +195,7 @@ class _Batch:
         return None if self.job.rate_per_second is None else max(self.now, self.job.next_slot_at or self.now)
 
     def _note(self, letter: DeadLetter, outcome: str, detail: str) -> None:
-        self.outcomes.setdefault((outcome, detail[:200]), []).append(letter)
+        self.outcomes.setdefault((outcome, storable(detail)[:200]), []).append(letter)
 
     def _write(self, outcome: str, detail: str, letters: list[DeadLetter]) -> None:
         job, count = self.job, len(letters)
