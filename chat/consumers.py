@@ -16,6 +16,7 @@ from ai_tasks.states import ACTIVE
 from chat import conversation
 from chat.frames import ReplyFrames, ending
 from chat.models import ChatMessage, ChatSession
+from chat.painting import Painter
 from chat.representation import message_json
 from chat.snapshots import snapshot
 from chat.views import ID, find_own
@@ -35,7 +36,7 @@ class ChatSocket(JsonSocket):
 
     It begins with `session.snapshot` and follows what is being written from its first piece;
     `resume{message_id, after}` follows from a later one. New messages are told as `message.created`, whichever tab,
-    call or device made them.
+    call or device made them. With `?html=1` it also tells how replies look while they are written.
     """
 
     scope_wanted = "chat"
@@ -58,6 +59,7 @@ class ChatSocket(JsonSocket):
             await self.close(NOT_FOUND)
             return
         self.session = session
+        self._paints = b"html=1" in self.scope["query_string"].split(b"&")
         self._telling = asyncio.Lock()
         self._waiting: dict[UUID, ReplyFrames] = {}
         self._newest = 0
@@ -191,13 +193,23 @@ class ChatSocket(JsonSocket):
 
     async def _tell_reply(self, message_id: UUID, task_id: UUID, after: int) -> None:
         frames = self._waiting[task_id] = ReplyFrames(message_id)
+        painter = Painter(self.say) if self._paints else None
+        painting = asyncio.create_task(painter.run()) if painter else None
         try:
-            async with aclosing(follow(task_id, after)) as told:  # type: ignore[type-var]
+            # A picture needs the text from its beginning.
+            async with aclosing(follow(task_id, 0 if painter else after)) as told:  # type: ignore[type-var]
                 async for event in told:
-                    await self._tell(frames.of(event))
+                    for kind, members in frames.of(event):
+                        if painter:
+                            painter.see(kind, members)
+                        if members.get("seq", MAX_SEQ) > after:
+                            await self.say(kind, **members)
         finally:
             if self._waiting.get(task_id) is frames:
                 del self._waiting[task_id]
+            if painting:
+                painting.cancel()
+                await asyncio.gather(painting, return_exceptions=True)
         if end := await in_thread(ending, message_id):
             await self.say(end[0], **end[1])
 

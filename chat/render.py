@@ -1,7 +1,9 @@
 """Answers as HTML: Markdown without raw HTML and without images, then sanitised against an allow-list."""
 
+import time
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from typing import Any
 
 import nh3
 from markdown_it import MarkdownIt
@@ -9,20 +11,26 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
+from chat import formulas, highlight
+from chat.highlight import escape, highlighted
+
 LONGEST_RENDERED = 400_000
 """Characters; what is longer is shown as plain text, since parsing must stay cheap."""
 LONGEST_REMEMBERED = 20_000
 """Characters up to which a text's HTML is kept for the next reader: a page and its socket both ask."""
 DEEPEST = 40
 """Nested quotes and lists."""
+COLOURING_SECONDS = 0.5
+"""After so long the rest of a text's code stays in one colour."""
 
 TAGS = {"a", "blockquote", "br", "code", "del", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p"}
 TAGS |= {"pre", "s", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"}
-ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
+TAGS |= formulas.TAGS
+ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}} | formulas.ATTRIBUTES
 CLASSES = {
     "code": {"code-text"},
-    "div": {"code", "code-head", "table"},
-    "span": {"code-language"},
+    "div": {"code", "code-head", "table"} | formulas.CLASSES,
+    "span": {"code-language"} | highlight.CLASSES | formulas.CLASSES,
     "td": {"align-left", "align-center", "align-right"},
     "th": {"align-left", "align-center", "align-right"},
 }
@@ -35,11 +43,12 @@ class _Renderer(RendererHTML):
     def fence(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
         """Return a fenced block with its language."""
         words = tokens[index].info.split(maxsplit=1)
-        return _code_block(tokens[index].content, words[0] if words else "")
+        until = env.setdefault("coloured_until", time.monotonic() + COLOURING_SECONDS)
+        return _code_block(tokens[index].content, words[0] if words else "", until)
 
     def code_block(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
         """Return an indented block."""
-        return _code_block(tokens[index].content, "")
+        return _code_block(tokens[index].content)
 
     def table_open(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
         """Open the box and the table."""
@@ -57,26 +66,37 @@ class _Renderer(RendererHTML):
         """Open a head cell."""
         return _cell(tokens[index])
 
+    def math_inline(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+        """Return a formula in a line."""
+        return formulas.math_html(tokens[index], is_block=False)
+
+    def math_inline_double(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+        """Return a large formula inside a paragraph."""
+        return formulas.math_html(tokens[index], is_block=True)
+
+    def math_block(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+        """Return a large formula on its own."""
+        return formulas.math_html(tokens[index], is_block=True, tag="div")
+
 
 def _cell(token: Token) -> str:
     align = str(token.attrGet("style") or "").removeprefix("text-align:")
     return f'<{token.tag} class="align-{align}">' if align else f"<{token.tag}>"
 
 
-def _code_block(text: str, language: str) -> str:
-    name = nh3.clean_text(language[:40])
-    head = f'<div class="code-head"><span class="code-language">{name}</span></div>'
-    return f'<div class="code">{head}<pre><code class="code-text">{_escape(text)}</code></pre></div>\n'
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+def _code_block(text: str, language: str = "", until: float = 0.0) -> str:
+    head = f'<div class="code-head"><span class="code-language">{escape(language[:40])}</span></div>'
+    body = highlighted(text, language, until=until)
+    return f'<div class="code">{head}<pre><code class="code-text">{body}</code></pre></div>\n'
 
 
 @cache
 def _markdown() -> MarkdownIt:
     options = {"html": False, "linkify": False, "maxNesting": DEEPEST}
     parser = MarkdownIt("commonmark", options, renderer_cls=_Renderer)
+    formulas.enable(parser)
+    for name in ("math_inline", "math_inline_double", "math_block"):
+        parser.add_render_rule(name, getattr(_Renderer, name))
     return parser.enable(["table", "strikethrough"]).disable(["image", "html_block", "html_inline"])
 
 
@@ -105,5 +125,17 @@ def _remembered(text: str) -> str:
 
 def _rendered(text: str) -> str:
     if len(text) > LONGEST_RENDERED:
-        return f'<div class="code"><pre tabindex="0"><code class="code-text">{_escape(text)}</code></pre></div>'
-    return _cleaner().clean(_markdown().render(text))
+        return f'<div class="code"><pre tabindex="0"><code class="code-text">{escape(text)}</code></pre></div>'
+    env: dict[str, Any] = {}
+    return render_tokens(parse(text, env), env)
+
+
+def parse(text: str, env: dict[str, Any]) -> list[Token]:
+    """Return the text's tokens; `env` keeps what later texts of the same document may refer to."""
+    return _markdown().parse(text, env)
+
+
+def render_tokens(tokens: Sequence[Token], env: dict[str, Any]) -> str:
+    """Return tokens as safe HTML."""
+    parser = _markdown()
+    return _cleaner().clean(parser.renderer.render(tokens, parser.options, env))

@@ -32,7 +32,7 @@ export class Conversation {
   open(sessionId, snapshot) {
     this.sessionId = sessionId;
     if (snapshot) this.snapshot(snapshot);
-    this.socket = new Socket(`/ws/chat/${sessionId}/`, {
+    this.socket = new Socket(`/ws/chat/${sessionId}/?html=1`, {
       open: () => this.connected(),
       frame: (frame) => this.receive(frame),
       lost: () => this.showBanner(text("reconnecting")),
@@ -147,15 +147,17 @@ export class Conversation {
 
   reset({ seq }, message) {
     if (!message || seq <= message.seq) return;
-    Object.assign(message, { seq, streamed: "", isRestarted: true });
-    this.transcript.reset(message);
+    Object.assign(message, { seq, isRestarted: true });
+    this.transcript.update(message);
   }
 
-  delta({ seq, text: piece }, message) {
-    if (!message || seq <= message.seq || message.state !== "pending") return;
-    message.seq = seq;
-    message.streamed += piece;
-    this.transcript.append(message, piece);
+  /** Its text comes painted; what has been told counts, for the place to resume from. */
+  delta({ seq }, message) {
+    if (message) message.seq = Math.max(message.seq, seq);
+  }
+
+  html({ keep, html }, message) {
+    if (message?.state === "pending") this.transcript.paint(message, keep, html);
   }
 
   ended({ type, message: told, session }, message) {
@@ -199,6 +201,7 @@ const HANDLERS = {
   "reply.fallback": "fallback",
   "reply.reset": "reset",
   "reply.delta": "delta",
+  "reply.html": "html",
   "reply.completed": "ended",
   "reply.failed": "ended",
   "reply.cancelled": "ended",

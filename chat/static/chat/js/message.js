@@ -9,9 +9,9 @@ export class MessageView {
   constructor(message, wishes) {
     this.message = message;
     this.wishes = wishes;
-    this.waitingText = "";
+    this.sources = [];
     this.element = make("article", `message ${message.role}`, "", { "data-id": message.id });
-    this.text = make("div", "text");
+    this.text = make("div", message.role === "user" ? "text" : "text rich");
     this.extras = make("div", "extras");
     this.element.append(this.text, this.extras);
     this.update();
@@ -23,48 +23,28 @@ export class MessageView {
 
   update() {
     this.element.dataset.state = this.message.state;
-    this.showText();
+    if (this.message.role === "user") this.text.textContent = this.message.content;
+    else if (!this.isPending) this.paint(0, this.message.html);
     this.extras.replaceChildren(...(this.isPending ? [this.progressLine()] : this.ended()));
   }
 
-  showText() {
-    const { message } = this;
-    if (message.role === "user") {
-      this.text.textContent = message.content;
-    } else if (this.isPending) {
-      this.showPlain(message.streamed);
-    } else {
-      this.plain = null;
-      this.text.className = "text rich";
-      this.text.innerHTML = message.html; // Sanitised on the server.
-      this.addCopyButtons();
+  /** Keep so many elements of the text and put sanitised HTML behind them; what is the same stays untouched. */
+  paint(keep, html) {
+    const parsed = document.createElement("template");
+    parsed.innerHTML = html;
+    let place = keep;
+    for (const element of [...parsed.content.children]) {
+      const source = element.outerHTML;
+      if (this.sources[place] !== source) {
+        this.sources[place] = source;
+        this.addCopyButtons(element);
+        if (this.text.children[place]) this.text.children[place].replaceWith(element);
+        else this.text.append(element);
+      }
+      place += 1;
     }
-  }
-
-  showPlain(content) {
-    this.text.className = "text plain";
-    this.plain = document.createTextNode(content);
-    this.text.replaceChildren(...(content ? [this.plain] : []));
-  }
-
-  /** Add streamed text at the next frame: many small pieces make one change. */
-  append(piece, afterwards) {
-    if (!this.waitingText) requestAnimationFrame(() => this.flush(afterwards));
-    this.waitingText += piece;
-  }
-
-  flush(afterwards) {
-    const piece = this.waitingText;
-    this.waitingText = "";
-    if (!this.isPending || !piece) return;
-    if (!this.plain.isConnected) this.text.append(this.plain);
-    this.plain.appendData(piece);
-    afterwards();
-  }
-
-  reset() {
-    this.waitingText = "";
-    this.update();
+    while (this.text.children.length > place) this.text.lastChild.remove();
+    this.sources.length = place;
   }
 
   progressLine() {
@@ -142,10 +122,11 @@ export class MessageView {
     this.text.hidden = this.extras.hidden = false;
   }
 
-  addCopyButtons() {
-    for (const block of this.text.querySelectorAll(".code")) {
-      const content = block.querySelector("code").textContent;
-      block.querySelector(".code-head")?.append(button(text("copy"), (event) => copy(content, event.currentTarget)));
+  addCopyButtons(element) {
+    const blocks = element.matches(".code") ? [element] : element.querySelectorAll(".code");
+    for (const block of blocks) {
+      const content = () => block.querySelector("code").textContent;
+      block.querySelector(".code-head")?.append(button(text("copy"), (event) => copy(content(), event.currentTarget)));
     }
   }
 }

@@ -45,12 +45,9 @@ export class Transcript {
     this.follow();
   }
 
-  append(message, piece) {
-    this.views.get(message.id)?.append(piece, () => this.follow());
-  }
-
-  reset(message) {
-    this.views.get(message.id)?.reset();
+  paint(message, keep, html) {
+    this.viewOf(message).paint(keep, html);
+    this.follow();
   }
 
   choose(id) {

@@ -10,7 +10,7 @@ export class Tree {
   add(message) {
     const known = this.messages.get(message.id);
     if (!known && message.number > this.newestNumber()) this.leaf = null;
-    this.messages.set(message.id, known ? Object.assign(known, message) : { streamed: "", seq: 0, ...message });
+    this.messages.set(message.id, known ? Object.assign(known, message) : { seq: 0, ...message });
   }
 
   get(id) {
