@@ -36,7 +36,7 @@ class Growing:
     def take(self) -> Growth:
         """Return how to bring what was shown before up to date."""
         keep = self._settled
-        self._env.pop("coloured_until", None)
+        self._env.pop("colouring", None)
         source = self._open[:LONGEST_RENDERED]
         tokens = parse(source, self._env)
         starts = [token.map[0] for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]

@@ -38,25 +38,38 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 
-def highlighted(text: str, language: str, *, until: float) -> str:
-    """
-    Return the code as HTML that shows every character of it, coloured by class where the language is known.
+class Colouring:
+    """Colours the code of one text, for at most so many seconds: then what is left stays in one colour."""
 
-    `until`, in monotonic seconds, is looked at between two words: what is not done by then is shown in one colour, as
-    some lexers take a minute over a few thousand characters that were made for that.
-    """
-    name = language.lower()
-    if name not in KNOWN or len(text) > LONGEST_HIGHLIGHTED or HOSTILE.search(text):
-        return escape(text)
-    parts: list[tuple[str, list[str]]] = []
-    for kind, word in _lexer(name).get_tokens(text):
-        if time.monotonic() > until:
+    def __init__(self, seconds: float = 0.5) -> None:
+        self._seconds = seconds
+
+    def highlighted(self, text: str, language: str) -> str:
+        """
+        Return code as HTML that shows every character of it, coloured by class where the language is known.
+
+        The time is looked at between two words: some lexers take a minute over a few thousand characters that were
+        made for that.
+        """
+        name = language.lower()
+        if name not in KNOWN or len(text) > LONGEST_HIGHLIGHTED or HOSTILE.search(text):
             return escape(text)
-        css = _class_of(kind)
-        if not parts or parts[-1][0] != css:
-            parts.append((css, []))
-        parts[-1][1].append(word)
-    return "".join(_span(css, escape("".join(words))) for css, words in parts)
+        lexer, began = _lexer(name), time.monotonic()
+        parts = self._words(lexer, text, began + self._seconds)
+        self._seconds -= time.monotonic() - began
+        return escape(text) if parts is None else "".join(_span(css, escape("".join(words))) for css, words in parts)
+
+    def _words(self, lexer: Lexer, text: str, until: float) -> list[tuple[str, list[str]]] | None:
+        """Return the words of each stretch of one class; None: not in time."""
+        parts: list[tuple[str, list[str]]] = []
+        for kind, word in lexer.get_tokens(text):
+            if time.monotonic() > until:
+                return None
+            css = _class_of(kind)
+            if not parts or parts[-1][0] != css:
+                parts.append((css, []))
+            parts[-1][1].append(word)
+        return parts
 
 
 def _span(css: str, html: str) -> str:

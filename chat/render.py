@@ -1,6 +1,5 @@
 """Answers as HTML: Markdown without raw HTML and without images, then sanitised against an allow-list."""
 
-import time
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
@@ -12,7 +11,7 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 from chat import formulas, highlight
-from chat.highlight import escape, highlighted
+from chat.highlight import Colouring, escape
 
 LONGEST_RENDERED = 400_000
 """Characters; what is longer is shown as plain text, since parsing must stay cheap."""
@@ -20,8 +19,6 @@ LONGEST_REMEMBERED = 20_000
 """Characters up to which a text's HTML is kept for the next reader: a page and its socket both ask."""
 DEEPEST = 40
 """Nested quotes and lists."""
-COLOURING_SECONDS = 0.5
-"""After so long the rest of a text's code stays in one colour."""
 
 TAGS = {"a", "blockquote", "br", "code", "del", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p"}
 TAGS |= {"pre", "s", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"}
@@ -43,12 +40,13 @@ class _Renderer(RendererHTML):
     def fence(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
         """Return a fenced block with its language."""
         words = tokens[index].info.split(maxsplit=1)
-        until = env.setdefault("coloured_until", time.monotonic() + COLOURING_SECONDS)
-        return _code_block(tokens[index].content, words[0] if words else "", until)
+        language = words[0] if words else ""
+        colouring = env.setdefault("colouring", Colouring())
+        return _code_block(colouring.highlighted(tokens[index].content, language), language)
 
     def code_block(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
         """Return an indented block."""
-        return _code_block(tokens[index].content)
+        return _code_block(escape(tokens[index].content))
 
     def table_open(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
         """Open the box and the table."""
@@ -84,10 +82,9 @@ def _cell(token: Token) -> str:
     return f'<{token.tag} class="align-{align}">' if align else f"<{token.tag}>"
 
 
-def _code_block(text: str, language: str = "", until: float = 0.0) -> str:
+def _code_block(html: str, language: str = "") -> str:
     head = f'<div class="code-head"><span class="code-language">{escape(language[:40])}</span></div>'
-    body = highlighted(text, language, until=until)
-    return f'<div class="code">{head}<pre><code class="code-text">{body}</code></pre></div>\n'
+    return f'<div class="code">{head}<pre><code class="code-text">{html}</code></pre></div>\n'
 
 
 @cache
