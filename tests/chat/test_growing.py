@@ -63,7 +63,8 @@ ELEMENT = re.compile(r"<(/?)([a-z][a-z0-9]*)[^>]*>")
 
 def elements_of(html: str) -> list[str]:
     """Return the outermost elements, as a browser would take them apart."""
-    found, depth, start = [], 0, 0
+    found: list[str] = []
+    depth = start = 0
     for tag in ELEMENT.finditer(html):
         start = tag.start() if depth == 0 else start
         depth += -1 if tag[1] else 0 if tag[2] in ("hr", "br") else 1
@@ -73,7 +74,8 @@ def elements_of(html: str) -> list[str]:
 
 
 def shown_after(pieces: list[str]) -> list[str]:
-    growing, shown = Growing(), []
+    growing = Growing()
+    shown: list[str] = []
     for piece in pieces:
         growing.add(piece)
         growth = growing.take()
