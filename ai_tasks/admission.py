@@ -16,7 +16,7 @@ from ai_tasks import capacity, clock
 from ai_tasks.accounts import bounds, budgets
 from ai_tasks.accounts.models import Attempt, BudgetPeriod, Hold
 from ai_tasks.capacity import Room
-from ai_tasks.locks import take_provider_lock
+from ai_tasks.locks import ProviderBusy, take_provider_lock
 from ai_tasks.purse import Purse
 from ai_tasks.states import TaskStatus
 from providers import control, routing
@@ -34,6 +34,8 @@ LOOK_AGAIN = timedelta(seconds=1)
 """How soon to look again while something waits and no window says when."""
 MODEL_SLOT_WAIT = timedelta(seconds=5)
 
+PATIENT_TRIES = 5
+"""How often a claim waits for the provider's lock, a second each."""
 MOST_DUE = 1_000
 """Parked entries that one plan wakes because their time has come."""
 
@@ -104,6 +106,17 @@ def plan(
     if result.next_wake_at:
         result.next_wake_at = max(result.next_wake_at, now)
     return result
+
+
+def plan_patiently(tasks: QuerySet[Any], provider: str, *, workers: Workers, now: datetime | None) -> Plan:
+    """Admit one entry for a caller that waits for it: while others admit, for some seconds, then nothing."""
+    for _ in range(PATIENT_TRIES):
+        try:
+            due = TaskQueue.objects.outlook(provider).next_due
+            return plan(tasks, provider, workers=workers, limit=1, next_due=due, now=now)
+        except ProviderBusy as error:
+            logger.info("A claim waits for admission to %s: %s", provider, error)
+    return Plan()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,22 @@
 
 from zlib import crc32
 
-from django.db import connection
+from django.db import OperationalError, connection
 
 NAMESPACE = 0x7A5  # keeps our advisory locks apart from a host application's
 
 
+LOCK_NOT_AVAILABLE = "55P03"
+"""PostgreSQL's word (SQLSTATE) for a lock that did not come in time."""
+
+
+class ProviderBusy(OperationalError):
+    """Others admit for the provider, and have for a second."""
+
+
 def take_provider_lock(provider: str) -> None:
     """
-    Take the provider's admission lock until the transaction ends; raises OperationalError after one second of waiting.
+    Take the provider's admission lock until the transaction ends; raises ProviderBusy after one second of waiting.
 
     A statement of its own: what follows must see what the former holder committed. SQLite needs none, its transactions
     begin IMMEDIATE. Lock order everywhere: provider, entry, task, attempt and hold, budget periods by id. Admission of
@@ -18,12 +26,17 @@ def take_provider_lock(provider: str) -> None:
     """
     if connection.vendor != "postgresql":
         return
-    with connection.cursor() as cursor:
-        # One round trip; numbers, so that nothing needs quoting.
-        cursor.execute(
-            f"SET LOCAL lock_timeout = '1s'; SELECT pg_advisory_xact_lock({NAMESPACE}, {_key(provider)}); "
-            "SET LOCAL lock_timeout = '500ms'"
-        )
+    try:
+        with connection.cursor() as cursor:
+            # One round trip; numbers, so that nothing needs quoting.
+            cursor.execute(
+                f"SET LOCAL lock_timeout = '1s'; SELECT pg_advisory_xact_lock({NAMESPACE}, {_key(provider)}); "
+                "SET LOCAL lock_timeout = '500ms'"
+            )
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", "") != LOCK_NOT_AVAILABLE:
+            raise
+        raise ProviderBusy(str(error)) from error
 
 
 def _key(provider: str) -> int:

@@ -19,7 +19,7 @@ from ai_tasks.states import ACTIVE, REVIVABLE, TERMINAL, TaskStatus
 from providers import routing
 from providers.errors import ProviderError
 from providers.types import Completion
-from queueing.models import QueueEntry, TaskQueue
+from queueing.models import QueueEntry
 from queueing.statements import Param, Select
 from queueing.states import Lane
 
@@ -180,12 +180,12 @@ class AIGenerationTaskManager(models.Manager.from_queryset(AIGenerationTaskQuery
 
         The lease names the task, its epoch and its output cap. Hold on to it with `renew`; end it with `complete`,
         `fail` or `release_task`. N workers never get the same task. Two transactions: admission, then the start; a
-        crash in between leaves a queued entry, which the sweep gives to a Celery worker.
+        crash in between leaves a queued entry, which the sweep gives to a Celery worker. While others admit for the
+        provider it waits its turn, five seconds at most.
         """
         for each in [provider] if provider else routing.slugs():
             consumers = [([capacity.celery_queue(each, lane) for lane in Lane.values], capacity.UNLIMITED)]
-            due = TaskQueue.objects.outlook(each).next_due
-            plan = admission.plan(self.all(), each, workers=consumers, limit=1, next_due=due, now=now)
+            plan = admission.plan_patiently(self.all(), each, workers=consumers, now=now)
             for dispatch in plan.dispatches[:1]:
                 at = now or clock.now()
                 return lease.begin(

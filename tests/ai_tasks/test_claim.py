@@ -1,5 +1,6 @@
 """Claiming: claim_next_pending_task, renew, complete, fail, release_task, each fenced by its lease."""
 
+import threading
 from typing import Any
 from uuid import UUID
 
@@ -7,13 +8,28 @@ import pytest
 from django.contrib.auth.models import User
 
 from ai_tasks.lease import Lease
+from ai_tasks.locks import ProviderBusy, take_provider_lock
 from ai_tasks.models import AIGenerationTask, Attempt, Chunk, LedgerEntry
 from ai_tasks.states import TaskStatus
 from providers.errors import ProviderError, Unavailable
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import Priority
 from tests.ai_tasks.conftest import MakeBudget
-from tests.engine import NOW, OTHER_WORKER, WORKER, answer, at, at_once, attempt_of, claim, claimed, fresh, text_task
+from tests.engine import (
+    NOW,
+    OTHER_WORKER,
+    WORKER,
+    Held,
+    answer,
+    at,
+    at_once,
+    attempt_of,
+    claim,
+    claimed,
+    fresh,
+    plan,
+    text_task,
+)
 from tests.invariants import violations, violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
@@ -222,3 +238,26 @@ def test_of_many_who_finish_a_task_at_once_one_does(alice: User) -> None:
     assert sorted(map(str, outcomes)) == ["False"] * 5 + ["True"]
     assert LedgerEntry.objects.count() == 1
     assert violations_at_rest() == []
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_waits_while_somebody_else_admits(alice: User) -> None:
+    task = text_task(alice)
+    others = Held(lambda: take_provider_lock("simulator"))
+
+    with others:
+        threading.Timer(1.3, others.end).start()
+        lease = claim()
+
+    assert lease is not None
+    assert lease.task.pk == task.pk
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_lock_that_does_not_come_in_a_second_says_that_others_admit(alice: User) -> None:
+    text_task(alice)
+
+    with Held(lambda: take_provider_lock("simulator")), pytest.raises(ProviderBusy):
+        plan()
