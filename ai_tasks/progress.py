@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.05
 CANCEL_CHECK_SECONDS = 0.25
 PRESENCE_SECONDS = 5.0
+REFUSED_REST_SECONDS = 1.0
 CANCELLED, DRAINED, LOST = "cancelled", "drained", "lost"
 
 
@@ -48,6 +49,8 @@ class Call:
     _streamed: list[str] = field(default_factory=list)
     _deltas: list[Delta] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
+    rests_until: float = 0.0
+    """Monotonic time before which its deltas are not written: the database refused them just now."""
     flushing: threading.Lock = field(default_factory=threading.Lock)
     """Held while its deltas are being written: by the ticker, or for good by whoever settles it."""
 
@@ -235,13 +238,14 @@ class Ticker:
         taken: list[tuple[Call, list[Piece]]] = []
         try:
             for call in calls:
-                if call.flushing.acquire(blocking=False):
+                if call.rests_until <= time.monotonic() and call.flushing.acquire(blocking=False):
                     taken.append((call, call.take()))
             wanted = [each for each in taken if each[1]]
             if wanted and not self._write(wanted):
                 for each in wanted:
                     if not self._write([each]):
                         each[0].put_back(each[1])
+                        each[0].rests_until = time.monotonic() + REFUSED_REST_SECONDS
         finally:
             for call, _ in taken:
                 call.flushing.release()
@@ -250,9 +254,10 @@ class Ticker:
         """Insert the pieces of the calls whose lease holds, then publish them; False when the database refused."""
         try:
             held = self._insert(taken)
-        except (DatabaseError, InterfaceError) as error:
+        except Exception as error:
+            # Also what is no error of the database's: the text of all calls is in these hands.
             if len(taken) == 1:
-                logger.warning("Chunks of task %s were not written: %s", taken[0][0].task.pk, error)
+                logger.warning("Chunks of task %s were not written: %r", taken[0][0].task.pk, error)
                 return self._is_stored(*taken[0])
             return False
         for call, pieces in taken:
