@@ -262,7 +262,7 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
         return len(entries)
 
     @transaction.atomic
-    def set_weight(self, owner_id: int, weight: float, *, provider: str, lane: str | None = None) -> int:
+    def set_weight(self, owner_id: int | str, weight: float, *, provider: str, lane: str | None = None) -> int:
         """
         Give a user's work at a provider this weight from now on and return how many of their entries moved.
 

@@ -1,5 +1,6 @@
 """The order's rows beside the entries: each class's clock, each user's share of it, and how fast a queue moves."""
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -44,7 +45,7 @@ class FairShare(models.Model):
     """Tag of the newest entry."""
     correction = models.FloatField(default=0.0)
     """Tokens used beyond the estimates so far (less than zero: given back); charged with the next tag."""
-    weight = models.FloatField(default=1.0)
+    weight = models.FloatField(default=1.0, validators=[MinValueValidator(0.001), MaxValueValidator(1000.0)])
     """Twice the weight, twice the tokens in a contended class."""
     entered = models.PositiveBigIntegerField(default=0)
     """Entries that came so far; only ever grows."""

@@ -174,7 +174,15 @@ class StatusVerbs(QueueRows):
             has_waiting, due = cursor.fetchone()
         return Outlook(bool(has_waiting), _aware(due))
 
-    # Pause.
+    # What operators set.
+
+    CONFIGURABLE = ("soft_mark", "hard_mark", "user_mark", "user_slots", "is_strict")
+
+    def configure(self, pk: int, **values: int | bool | None) -> bool:
+        """Set marks, bounds or the order of a queue; False: there is none. Raises ValueError for any other field."""
+        if unknown := set(values) - set(self.CONFIGURABLE):
+            raise ValueError(f"Not to be set: {', '.join(sorted(unknown))}.")
+        return not values or bool(self.filter(pk=pk).update(**values))
 
     def pause(self, provider: str, *, reason: str, until: datetime | None = None, now: datetime) -> int:
         """Stop admission and starts for all lanes of a provider; return how many lanes changed."""
