@@ -24,8 +24,8 @@ def write(task: Any, pieces: Iterable[Piece]) -> None:
 def fold(task: Any) -> None:
     """Put all chunks of an ended task into one row: their text joined, and the place of each in it."""
     model = task.chunks.model
-    pieces = [Piece(*each) for each in model.objects.after(task.pk, 0)]
-    if not pieces:
+    pieces = model.objects.after(task.pk, 0)
+    if len(pieces) < 2:
         return
     task.chunks.all().delete()
     model.objects.create(

@@ -11,13 +11,14 @@ from django.db.models import QuerySet
 
 from ai_tasks import affordability, chunks
 from ai_tasks.accounts import charges
-from ai_tasks.accounts.models import Attempt
+from ai_tasks.accounts.models import BudgetPeriod
 from ai_tasks.lease import announce
 from ai_tasks.policy import Decision, Step
 from ai_tasks.states import TaskStatus
 from ai_tasks.task_types import registry
 from queueing.entries import Estimate, share_key
 from queueing.models import QueueEntry, TaskQueue
+from queueing.statements import Param, Select
 from queueing.states import ParkedReason
 
 
@@ -150,6 +151,12 @@ def _wake_waiting_for(entry: QueueEntry) -> None:
     QueueEntry.objects.wake_keys([(ParkedReason.USER_SHARE, share_key(entry))], most=1)
 
 
+_budgets = Select(
+    lambda: BudgetPeriod.objects.filter(
+        holds__attempt__task=Param("task_id"), holds__attempt__epoch=Param("epoch")
+    ).order_by()
+)
+
+
 def _budgets_held_by(entry: QueueEntry) -> list[int]:
-    attempts = Attempt.objects.of_lease(entry.task_id, entry.epoch)
-    return [each for each in attempts.values_list("holds__period__budget", flat=True) if each is not None]
+    return [period.budget_id for period in _budgets.rows(task_id=entry.task_id, epoch=entry.epoch)]

@@ -8,7 +8,7 @@ lease was lost. What a lost lease's call used is still charged: it was started, 
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 
 from ai_tasks import chunks, doorbell, outcome, policy
-from ai_tasks.accounts import charges
+from ai_tasks.accounts import attempts, charges
 from ai_tasks.accounts.models import Attempt, AttemptState, LedgerEntry
 from ai_tasks.chunks import Piece
 from ai_tasks.lease import announce, end_probe, release_attempt
@@ -26,6 +26,7 @@ from providers import control
 from providers.errors import ProviderError, RateLimited
 from providers.types import Completion, Usage, UsageSource, storable
 from queueing.models import QueueEntry, TaskQueue
+from queueing.statements import Param, Select
 from queueing.states import EntryState
 
 NOTHING_USED = Usage(source=UsageSource.COUNTED)
@@ -38,13 +39,25 @@ UNREACHABLE = ("unavailable", "connect_timeout")
 
 def _locked(tasks: QuerySet[Any], task_id: UUID, epoch: int) -> tuple[QueueEntry, Any, Attempt] | None:
     """Return the entry, task and attempt of a running lease, locked in the order of locks; None: it was lost."""
-    fence = QueueEntry.objects.held_as(task_id, epoch, EntryState.RUNNING)
-    entry = fence.select_for_update().first()
-    if entry is None:
+    entries = _running_entry.rows(task_id=task_id, epoch=epoch)
+    if not entries:
         return None
-    task = tasks.select_for_update().get(pk=task_id)
+    (entry,) = entries
+    (task,) = _task_row(tasks.model).rows(pk=task_id)  # type: ignore[arg-type]
+    (attempt,) = _attempt_row.rows(task_id=task_id, epoch=epoch)
     task.cancel_requested_at = task.cancel_requested_at or entry.cancel_requested_at
-    return entry, task, Attempt.objects.of_lease(task_id, epoch).get()
+    return entry, task, attempt
+
+
+_running_entry = Select(
+    lambda: QueueEntry.objects.held_as(Param("task_id"), Param("epoch"), EntryState.RUNNING).select_for_update()
+)
+_attempt_row = Select(lambda: Attempt.objects.of_lease(Param("task_id"), Param("epoch")).order_by())
+
+
+@cache
+def _task_row(model: type[Any]) -> Select[Any]:
+    return Select(lambda: model.objects.select_for_update().filter(pk=Param("pk")).order_by())
 
 
 @transaction.atomic
@@ -66,9 +79,11 @@ def complete(
     entry, task, attempt = held
     chunks.write(task, pieces)
     output = _output(completion)
-    _end_attempt(attempt, AttemptState.SUCCEEDED, completion.usage, now, first_token_at=first_token_at)
-    Attempt.objects.filter(pk=attempt.pk).update(provider_request_id=storable(completion.provider_request_id)[:200])
-    charges.charge(attempt, task, completion.usage, now=now)
+    request_id = storable(completion.provider_request_id)[:200]
+    attempts.end(
+        attempt, AttemptState.SUCCEEDED, completion.usage, now, first_token_at=first_token_at, request_id=request_id
+    )
+    charges.charge(attempt, task, completion.usage, is_running=True, now=now)
     values = {"output": output, "usage": charges.public_usage(completion.usage), "error": None}
     outcome.finish(tasks, entry, task, TaskStatus.COMPLETED, now, used_tokens=completion.usage.total, **values)
     if attempt.is_probe:
@@ -111,8 +126,8 @@ def fail(
         return False
     entry, task, attempt = held
     chunks.write(task, pieces)
-    _end_attempt(attempt, AttemptState.FAILED, usage, now, first_token_at=first_token_at, error=error)
-    charges.charge(attempt, task, usage, now=now)
+    attempts.end(attempt, AttemptState.FAILED, usage, now, first_token_at=first_token_at, error=error)
+    charges.charge(attempt, task, usage, is_running=True, now=now)
     TaskQueue.objects.correct_share(entry, usage.total)
     counter = "tries" if error.used_up else "infrastructure_tries"
     setattr(task, counter, getattr(task, counter) + 1)
@@ -160,9 +175,10 @@ def stop(
         return False
     entry, task, attempt = held
     chunks.write(task, pieces)
-    _end_attempt(attempt, AttemptState.CANCELLED, usage, now)
+    attempts.end(attempt, AttemptState.CANCELLED, usage, now)
     end_probe(attempt, now)
-    charges.charge(attempt, task, usage, reason="stopped before the provider reported its usage", now=now)
+    why = "stopped before the provider reported its usage"
+    charges.charge(attempt, task, usage, reason=why, is_running=True, now=now)
     TaskQueue.objects.correct_share(entry, usage.total)
     if not is_cancelled and not task.cancel_requested_at:
         tasks.filter(pk=task_id).update(deferrals=F("deferrals") + 1)
@@ -250,26 +266,6 @@ def give_up(tasks: QuerySet[Any], task_id: UUID, reason: str, message: str, now:
     what = {"code": reason, "message": storable(message)[:500], "retryable": True}
     outcome.bury(tasks, entry, task, TaskStatus.FAILED, reason, what, now)
     return True
-
-
-def _end_attempt(
-    attempt: Attempt,
-    state: AttemptState,
-    usage: Usage,
-    now: datetime,
-    *,
-    first_token_at: datetime | None = None,
-    error: ProviderError | None = None,
-) -> None:
-    Attempt.objects.filter(pk=attempt.pk, state=AttemptState.STARTED).update(
-        state=state,
-        finished_at=now,
-        first_token_at=first_token_at,
-        error_class=error.code if error else "",
-        error_message=storable(str(error))[:500] if error else "",
-        trips_circuit=bool(error and error.trips_circuit),
-        **charges.buckets(usage),
-    )
 
 
 def charge_late(tasks: QuerySet[Any], task_id: UUID, epoch: int, usage: Usage, now: datetime) -> bool:

@@ -154,8 +154,16 @@ class QueueEntryManager(models.Manager.from_queryset(QueueEntryQuerySet)):
         """Wake what is parked for this key, best first and a bounded number; return how many."""
         return self.wake_keys([(reason, key)])
 
+    @cached_property
+    def _for_key(self) -> Select[QueueEntry]:
+        wanted = {"parked_reason": Param("reason"), "parked_key": Param("key")}
+        return Select(lambda: self.parked().filter(**wanted).order_by().values_list("pk")[:1])
+
     def wake_keys(self, keys: Iterable[tuple[ParkedReason, str]], *, most: int = MOST_WOKEN) -> int:
         """Wake what is parked for any of these keys, best first and `most` of them; return how many."""
+        keys = list(keys)
+        if not any(self._for_key.tuples(reason=reason, key=key) for reason, key in keys):
+            return 0
         wanted = [Q(parked_reason=reason, parked_key=key) for reason, key in keys]
         parked = self.parked().filter(reduce(or_, wanted)).order_by("priority", "fair_tag", "id")
         return int(parked.wake_some(most))

@@ -61,11 +61,11 @@ class Select(Generic[Row]):
 
 
 class Update(Select[Row]):
-    """An UPDATE, as QuerySet.update makes it; `sets` may have Params, `returning` names columns (all: empty)."""
+    """An UPDATE, as QuerySet.update makes it, of what it `sets`: by name, a value, an expression or a Param."""
 
-    def __init__(self, build: "Callable[[], QuerySet[Row]]", *, returning: tuple[str, ...] = (), **sets: Any) -> None:
+    def __init__(self, build: "Callable[[], QuerySet[Row]]", **sets: Any) -> None:
         super().__init__(build)
-        self._returning, self._sets = returning, sets
+        self._sets = sets
 
     @cached_property
     def _compiled(self) -> tuple[str, tuple[Any, ...]]:
@@ -77,8 +77,7 @@ class Update(Select[Row]):
     def rows(self, **values: Any) -> list[Row]:
         """Run it and return the rows as they are now, in no order."""
         sql, params = self._compiled
-        returning = f"{sql} RETURNING {', '.join(self._returning) or '*'}"
-        return list(self._model._base_manager.raw(returning, _bound(params, values)))
+        return list(self._model._base_manager.raw(f"{sql} RETURNING *", _bound(params, values)))
 
     def run(self, *many: dict[str, Any]) -> int:
         """Run it once for each of these and return how many rows changed in all."""

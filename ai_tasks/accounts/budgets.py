@@ -130,9 +130,16 @@ def holds_of(attempt: Attempt, periods: list[BudgetPeriod], amount: Decimal) -> 
     return [Hold(attempt=attempt, period=period, amount_usd=amount) for period in periods]
 
 
+_open_holds = Select(
+    lambda: Hold.objects.filter(attempt=Param("attempt"), settled_at=None).select_for_update().order_by("period_id")
+)
+
+
 def settle(attempt: Attempt, cost: Decimal, now: datetime) -> None:
     """Turn the attempt's holds into spending of `cost` in the periods that held them, whatever month it is; once."""
-    holds = list(Hold.objects.filter(attempt=attempt, settled_at=None).select_for_update().order_by("period_id"))
+    holds = _open_holds.rows(attempt=attempt.pk)
+    if not holds:
+        return
     for each in holds:
         BudgetPeriod.objects.filter(pk=each.period_id).update(
             held_usd=F("held_usd") - usd(each.amount_usd), spent_usd=F("spent_usd") + usd(cost)

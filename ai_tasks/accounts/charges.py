@@ -59,11 +59,14 @@ def price(attempt: Attempt, usage: Usage) -> Decimal | None:
     return None if cost is None else to_quantum(cost)
 
 
-def charge(attempt: Attempt, task: Payer, usage: Usage, *, reason: str = "", now: datetime) -> bool:
+def charge(
+    attempt: Attempt, task: Payer, usage: Usage, *, reason: str = "", is_running: bool = False, now: datetime
+) -> bool:
     """
     Write the attempt's charge and settle its holds; False when it was charged already.
 
-    Part of the caller's transaction. `reason` says why it is an estimate.
+    Part of the caller's transaction. `reason` says why it is an estimate. `is_running`: the caller has the running
+    entry locked, so nobody can have charged it; were it otherwise, the constraint would undo the transaction.
     """
     cost = price(attempt, usage)
     fields = {
@@ -78,7 +81,11 @@ def charge(attempt: Attempt, task: Payer, usage: Usage, *, reason: str = "", now
         "created_at": now,
         **buckets(usage),
     }
-    _, made = LedgerEntry.objects.get_or_create(attempt=attempt, kind=LedgerEntry.Kind.CHARGE, defaults=fields)
+    if is_running:
+        LedgerEntry.objects.create(attempt=attempt, kind=LedgerEntry.Kind.CHARGE, **fields)
+        made = True
+    else:
+        _, made = LedgerEntry.objects.get_or_create(attempt=attempt, kind=LedgerEntry.Kind.CHARGE, defaults=fields)
     if made:
         budgets.settle(attempt, cost or ZERO, now)
     return made

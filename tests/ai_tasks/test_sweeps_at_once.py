@@ -85,7 +85,7 @@ def test_a_late_result_and_the_estimate_at_once_charge_once(alice: User, make_bu
             ]
         )
 
-        assert LedgerEntry.objects.filter(task=task).count() == 1
+        assert LedgerEntry.objects.filter(task=task, kind="charge").count() == 1
         cancel(task, now=at(801))
     assert violations_at_rest() == []
 
