@@ -100,16 +100,23 @@ class Fold:
             structured.check(text, self.request.answer_format)
         request_id = storable(finish.provider_request_id)[:200]
         calls = self.tool_calls.whole()
-        return Completion(text, finish.reason, finish.usage or self.counted(), request_id, calls)
+        return Completion(text, finish.reason, self.billed(finish), request_id, calls)
 
     def explain(self, error: ProviderError) -> None:
         """Tell the error what came before it and what the call used."""
         error.partial = self.text(DeltaKind.TEXT)
         if error.usage is None and self.finish:
-            error.usage = self.finish.usage
+            error.usage = self.billed(self.finish)
         if error.usage is None:
             is_used = self.finish or self.told or self.has_begun or worked(error)
             error.usage = self.counted() if is_used else NOTHING
+
+    def billed(self, finish: Finish) -> Usage:
+        """Return what the provider says, unless that cannot be: some say that a whole answer took no tokens."""
+        said = finish.usage
+        if said is None or not said.total_input or (self.has_begun and not said.total_output):
+            return self.counted()
+        return said
 
     def counted(self) -> Usage:
         """Return the usage as far as we can see it, never below what the provider said so far."""
@@ -121,7 +128,7 @@ class Fold:
             tools=self.request.tools,
             answer_format=self.request.answer_format,
         )
-        if self.told is None:
+        if self.told is None or not self.told.total_input:
             return seen
         return replace(
             self.told,

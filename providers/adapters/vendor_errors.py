@@ -147,6 +147,9 @@ def _words(details: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _parsed(text: str) -> Any:
+    """Return the JSON of a body, or of its first event: LiteLLM answers a stream that it cannot begin with one."""
+    if text.startswith("data:"):
+        text = text.removeprefix("data:").partition("\n")[0]
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

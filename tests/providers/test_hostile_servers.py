@@ -85,6 +85,29 @@ def test_usage_that_is_told_twice_counts_once(form: Format, call_of: CallOf) -> 
     assert twice == once
 
 
+def zeroed(payload: Any) -> Any:
+    """Return a payload in which every count of tokens is 0."""
+    if isinstance(payload, list):
+        return [zeroed(item) for item in payload]
+    if not isinstance(payload, dict):
+        return payload
+    return {
+        key: 0 if key.lower().endswith(("tokens", "tokencount")) and isinstance(value, int) else zeroed(value)
+        for key, value in payload.items()
+    }
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_that_took_no_tokens_is_not_believed(form: Format, call_of: CallOf, stream: bool) -> None:
+    events, whole = form.events(zeroed(form.chunks())), json.dumps(zeroed(servers.payload(form.whole)))
+
+    usage = call_of(servers.STREAM_HEAD + events if stream else servers.response(whole), stream=stream).bill()
+
+    assert usage.source == UsageSource.ESTIMATED
+    assert usage.total_input >= 9
+    assert usage.total_output > 0
+
+
 def test_every_cut_is_a_cut_that_keeps_what_came(form: Format, call_of: CallOf) -> None:
     chunks = form.chunks()
     for kept in range(1, len(chunks) - 2):
