@@ -29,9 +29,10 @@ ROUTES: dict[str, type[Wire]] = {
     "/v1/chat/completions": ChatWire,
     "/v1/responses": ResponsesWire,
     "/v1/messages": MessagesWire,
-    "/v1beta/models/{model}:generateContent": GeminiWire,
-    "/v1beta/models/{model}:streamGenerateContent": GeminiWire,
+    "/{version:v1|v1beta}/models/{model}:generateContent": GeminiWire,
+    "/{version:v1|v1beta}/models/{model}:streamGenerateContent": GeminiWire,
 }
+GEMINI_EMBEDDINGS = "/{version:v1|v1beta}/models/{model}:batchEmbedContents"
 
 Items = AsyncGenerator[Delta | Usage | Finish, None]
 
@@ -46,9 +47,7 @@ class SimulatorServer:
         for path, wire in ROUTES.items():
             app.router.add_post(path, partial(self._complete, wire))
         app.router.add_post("/v1/embeddings", partial(self._embed, simulator_embeddings.OpenAI))
-        app.router.add_post(
-            "/v1beta/models/{model}:batchEmbedContents", partial(self._embed, simulator_embeddings.Gemini)
-        )
+        app.router.add_post(GEMINI_EMBEDDINGS, partial(self._embed, simulator_embeddings.Gemini))
         app.router.add_get("/v1/models", _models)
         app.router.add_get("/healthz", _healthz)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
