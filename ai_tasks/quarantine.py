@@ -80,6 +80,7 @@ def _give_back(task_id: UUID, epoch: int, dispatch_id: UUID, now: datetime) -> N
 def _condemn(task_id: UUID, epoch: int, now: datetime) -> None:
     """Nobody needs to wait for the lease of a process that was seen to crash."""
     fence = QueueEntry.objects.held_as(task_id, epoch, EntryState.RUNNING).filter(is_quarantined=True)
-    if fence.update(leased_until=now - timedelta(seconds=1)):
-        settlement.lose(AIGenerationTask.objects.all(), fence.get(), now)
+    fence.update(leased_until=now - timedelta(seconds=1))
+    if entry := fence.first():
+        settlement.lose(AIGenerationTask.objects.all(), entry, now)
         finish_hooks.run_for(task_id)

@@ -10,6 +10,7 @@ mark may be passed by as many as were being submitted while it counted, and by n
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,8 @@ class Mark:
     """A bound on some of the entries."""
 
     scope: Scope
-    rows: QueueEntryQuerySet
+    rows: Callable[[], QueueEntryQuerySet]
+    """Makes the query, where it is needed after all."""
     bound: int
 
 
@@ -70,7 +72,7 @@ def depth_beyond(mark: Mark, newest_id: int) -> int | None:
     counted = _counts.get(mark.scope)
     if counted and not is_small and counted.is_within(mark.bound, newest_id):
         return None
-    depth = mark.rows[: mark.bound + 1].count()
+    depth = mark.rows()[: mark.bound + 1].count()
     if max(len(_counts), len(_refusals)) > SCOPES_KEPT:
         forget()
     if depth <= mark.bound:

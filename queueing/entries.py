@@ -9,7 +9,7 @@ from operator import or_
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from queueing.statements import Param, Select, Update
@@ -18,6 +18,12 @@ from queueing.states import LIVE_AT_PROVIDER, EntryState, Lane, ParkedReason, Pr
 if TYPE_CHECKING:
     from queueing.models import PriorityClass, QueueEntry, TaskQueue
 
+CORRECT_SHARE = """
+UPDATE queueing_fairshare SET correction = correction + %s WHERE id IN (
+    SELECT share.id FROM queueing_fairshare AS share JOIN queueing_taskqueue AS queue ON queue.id = share.queue_id
+    WHERE queue.provider = %s AND queue.lane = %s AND share.priority = %s AND share.owner_key = %s {skipping}
+)
+"""
 MOST_WOKEN = 200
 """Entries that one freed key wakes: thousands may be parked for one budget, and few of them will fit."""
 
@@ -245,17 +251,12 @@ class QueueRows(models.Manager["TaskQueue"]):
 
     def correct_share(self, entry: QueueEntry, tokens: int) -> None:
         """
-        Charge the entry's user with so many tokens more, less than zero: fewer, at their next tag.
+        Charge the entry's user with so many tokens more, less than zero: fewer, at their next tag; one statement.
 
         A share that a submission has locked is passed over: a settlement must not wait for one of a thousand tasks.
         """
-        shares = self.model.share_model().objects
-        mine = shares.filter(
-            queue__provider=entry.provider,
-            queue__lane=entry.lane,
-            priority=entry.priority,
-            owner_key=entry.owner_key,
-        )
         if tokens:
-            free = mine.select_for_update(skip_locked=True, of=("self",)).values("pk")
-            shares.filter(pk__in=free).update(correction=F("correction") + float(tokens))
+            place = (entry.provider, entry.lane, entry.priority, entry.owner_key)
+            skipping = "FOR UPDATE OF share SKIP LOCKED" if connection.vendor == "postgresql" else ""
+            with connection.cursor() as cursor:
+                cursor.execute(CORRECT_SHARE.format(skipping=skipping), [float(tokens), *place])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
@@ -12,8 +14,8 @@ from django.db.models import Count, Min, Sum
 from django.utils.dateparse import parse_datetime
 
 from queueing import backpressure
-from queueing.backpressure import Mark
-from queueing.entries import QueueRows
+from queueing.backpressure import Mark, Scope
+from queueing.entries import QueueEntryQuerySet, QueueRows
 from queueing.errors import QueueFull
 from queueing.states import EntryState, Lane, Priority
 
@@ -66,18 +68,18 @@ class StatusVerbs(QueueRows):
     ) -> bool:
         """Would one more entry be refused, by the queue's mark, the total one, or the user's when one is given?"""
         marks = self._marks(self.queue(provider, lane), str(owner_id or ""), priority)
-        return any(mark.rows[: mark.bound].count() >= mark.bound for mark in marks)
+        return any(mark.rows()[: mark.bound].count() >= mark.bound for mark in marks)
 
     # Marks.
 
     def _marks(self, queue: TaskQueue, owner_key: str, priority: int) -> list[Mark]:
         """Return the marks that bound a new entry; `bulk` work is turned away at the soft one already."""
-        here = self.entries.of(queue.provider, queue.lane)
+        here = partial(self.entries.of, queue.provider, queue.lane)
         ends = (queue.hard_mark, queue.soft_mark if priority == Priority.BULK else None)
-        bounds = [
+        bounds: list[tuple[Scope, Callable[[], QueueEntryQuerySet], int | None]] = [
             (("queue", queue.pk), here, min((end for end in ends if end is not None), default=None)),
-            (("user", queue.pk, owner_key), here.filter(owner_key=owner_key), queue.user_mark),
-            (("total",), self.entries.all(), settings.AI_QUEUE_TOTAL_MARK),
+            (("user", queue.pk, owner_key), lambda: here().filter(owner_key=owner_key), queue.user_mark),
+            (("total",), self.entries.all, settings.AI_QUEUE_TOTAL_MARK),
         ]
         return [Mark(scope, rows, bound) for scope, rows, bound in bounds if bound is not None]
 
