@@ -39,6 +39,7 @@ class ToolCalls:
 
     def __init__(self) -> None:
         self._parts: dict[int, dict[str, str]] = {}
+        self._arguments: dict[int, list[str]] = {}
 
     @classmethod
     def of(cls, pieces: Iterable[Delta]) -> "ToolCalls":
@@ -52,29 +53,29 @@ class ToolCalls:
     def add(self, piece: Delta) -> None:
         """Take one fragment; raises MalformedAnswer when there are more calls than any answer should have."""
         said = fragment(piece)
-        call = self._parts.setdefault(said.pop("index"), {})
+        index = said.pop("index")
+        self._arguments.setdefault(index, []).append(said.pop("arguments"))
+        # The last word on the rest counts: some servers repeat id and name with every fragment.
+        self._parts.setdefault(index, {}).update(said)
         if len(self._parts) > MOST_CALLS:
             raise MalformedAnswer("The answer wants more tools called than any should.")
-        for key, value in said.items():
-            # Some servers repeat id and name with every fragment.
-            call[key] = call.get(key, "") + value if key == "arguments" else value
 
     @property
     def text(self) -> str:
         """What the model wrote of them."""
-        return "".join(call.get("name", "") + call.get("arguments", "") for call in self._parts.values())
+        names = [call.get("name", "") for call in self._parts.values()]
+        return "".join([*names, *(piece for pieces in self._arguments.values() for piece in pieces)])
 
     def whole(self) -> tuple[ToolCall, ...]:
         """Return the calls in their order; raises MalformedAnswer when one has no name."""
-        found = [self._parts[index] for index in sorted(self._parts)]
-        if not all(call.get("name") for call in found):
+        if not all(call.get("name") for call in self._parts.values()):
             raise MalformedAnswer("The answer wants a tool called, but does not say which.")
         return tuple(
             ToolCall(
                 call.get("id") or f"call_{place}",
                 call["name"],
-                call.get("arguments") or "{}",
+                "".join(self._arguments[index]) or "{}",
                 call.get("signature", ""),
             )
-            for place, call in enumerate(found)
+            for place, (index, call) in enumerate(sorted(self._parts.items()))
         )

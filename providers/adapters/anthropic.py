@@ -32,6 +32,14 @@ FINISH_REASONS = {
 }
 """Any other reason is a stop."""
 TOOL_CHOICES = {"auto": {"type": "auto"}, "none": {"type": "none"}, "required": {"type": "any"}}
+COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "cache_creation",
+    "output_tokens_details",
+)
 PIECES = {"text_delta": (DeltaKind.TEXT, "text"), "thinking_delta": (DeltaKind.REASONING, "thinking")}
 
 
@@ -160,7 +168,7 @@ class MessagesAnswer(Answer):
     def _count(self, holder: Mapping[str, Any]) -> None:
         """Take usage: the last word on each count is the vendor's total so far."""
         if said := reading.member(holder, "usage"):
-            self._counts |= {name: value for name, value in said.items() if value is not None}
+            self._counts |= {name: said[name] for name in COUNTS if said.get(name) is not None}
             self.usage = usage_of(self._counts) or self.usage
 
     def _open(self, block: Mapping[str, Any], index: int, arguments: str) -> Iterator[Delta]:

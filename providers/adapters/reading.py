@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from providers.errors import MalformedAnswer
@@ -50,6 +51,10 @@ def count(holder: Mapping[str, Any], name: str) -> int | None:
 def vector(holder: Mapping[str, Any], name: str) -> tuple[float, ...]:
     """Return a member that is a list of numbers; raises MalformedAnswer."""
     found = holder.get(name)
-    if not isinstance(found, list) or not found or not all(type(item) in (int, float) for item in found):
+    try:
+        numbers = [float(item) for item in found if type(item) in (int, float)] if isinstance(found, list) else []
+    except OverflowError:
+        numbers = []
+    if not numbers or len(numbers) < len(holder[name]) or not all(map(isfinite, numbers)):
         raise MalformedAnswer("A vector of the answer is not a list of numbers.")
-    return tuple(float(item) for item in found)
+    return tuple(numbers)
