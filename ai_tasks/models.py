@@ -12,6 +12,7 @@ from ai_tasks.chunks import Piece, unfold
 from ai_tasks.ids import uuid7
 from ai_tasks.managers import AIGenerationTaskManager, ChunkManager, WorkerProcessManager
 from ai_tasks.states import ACTIVE, ChunkKind, TaskStatus
+from queueing.models import QueueEntry
 from queueing.states import Lane, Priority
 
 __all__ = [
@@ -91,6 +92,9 @@ class AIGenerationTask(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
+
+    entry: QueueEntry | None = None
+    """Its place in the queue as its submission just made it; not kept."""
 
     objects = AIGenerationTaskManager()
 

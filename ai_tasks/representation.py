@@ -13,6 +13,7 @@ from ai_tasks.accounts.fields import plain_usd
 from ai_tasks.accounts.models import Attempt
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.waiting import Waiting
+from queueing.models import QueueEntry
 from queueing.states import Priority
 
 Json = dict[str, Any]
@@ -28,17 +29,24 @@ def usd(amount: Decimal | None) -> str | None:
     return None if amount is None else plain_usd(amount)
 
 
-def tasks_json(tasks: Iterable[AIGenerationTask], *, now: datetime | None = None) -> list[Json]:
-    """Return the tasks' shapes in their order, with a bounded number of queries."""
+def tasks_json(
+    tasks: Iterable[AIGenerationTask], *, now: datetime | None = None, known: Iterable[QueueEntry] = ()
+) -> list[Json]:
+    """Return the tasks' shapes in their order, with a bounded number of queries; `known`: entries just written."""
     rows = list(tasks)
     prefetch_related_objects([row for row in rows if row.epoch], "attempts")
-    why = waiting.explain(rows, now or clock.now()) if any(row.status == "pending" for row in rows) else {}
+    why = waiting.explain(rows, now or clock.now(), known=known) if any(row.status == "pending" for row in rows) else {}
     return [_shape(row, why.get(row.pk)) for row in rows]
 
 
 def task_json(task: AIGenerationTask, *, now: datetime | None = None) -> Json:
     """Return one task's shape."""
     return tasks_json([task], now=now)[0]
+
+
+def new_task_json(task: AIGenerationTask) -> Json:
+    """Return the shape of a task that was just submitted, as it waited then; of any other as `task_json`."""
+    return tasks_json([task], known=[task.entry] if task.entry else ())[0]
 
 
 def _shape(task: AIGenerationTask, why: Waiting | None) -> Json:

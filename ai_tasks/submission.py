@@ -158,7 +158,7 @@ def enqueue_again(task: AIGenerationTask, now: datetime) -> None:
 
 def _enqueue(task: AIGenerationTask, estimate: Estimate, now: datetime) -> None:
     try:
-        TaskQueue.objects.enqueue(task, estimate=estimate, now=now, is_guarded=True)
+        task.entry = TaskQueue.objects.enqueue(task, estimate=estimate, now=now, is_guarded=True)
     except queue_errors.QueueFull as error:
         raise QueueFull(str(error), retry_after_seconds=error.retry_after_seconds) from error
 

@@ -61,15 +61,20 @@ def forget() -> None:
     _lines.clear()
 
 
-def explain(tasks: Iterable[AIGenerationTask], now: datetime) -> dict[UUID, Waiting]:
+def explain(
+    tasks: Iterable[AIGenerationTask], now: datetime, *, known: Iterable[QueueEntry] = ()
+) -> dict[UUID, Waiting]:
     """
     Return why each of these tasks waits; tasks that do not wait are left out.
 
-    A queue is measured at most once a second by each process, for however many tasks.
+    A queue is measured at most once a second by each process, for however many tasks. `known`: entries that were just
+    written, which are not read again.
     """
-    pending = [task.pk for task in tasks if task.status == TaskStatus.PENDING]
     found: dict[UUID, Waiting] = {}
-    entries = list(QueueEntry.objects.filter(task_id__in=pending))
+    entries = list(known)
+    pending = {task.pk for task in tasks if task.status == TaskStatus.PENDING}
+    if unknown := pending - {entry.task_id for entry in entries}:
+        entries += QueueEntry.objects.filter(task_id__in=unknown)
     tight = affordability.states(
         {each.parked_key for each in entries if each.parked_reason == ParkedReason.BUDGET}, now
     )

@@ -20,7 +20,7 @@ from ai_tasks.api.problems import refuse
 from ai_tasks.api.serializers import TaskCreate
 from ai_tasks.errors import InvalidInput, Mistake
 from ai_tasks.models import AIGenerationTask
-from ai_tasks.representation import moment, task_json, tasks_json
+from ai_tasks.representation import moment, new_task_json, task_json, tasks_json
 
 MAX_WAIT_SECONDS = 60
 MAX_SEQ = 2**31 - 1
@@ -86,7 +86,7 @@ class TaskCollection(TaskView):
         headers = {"Location": reverse("api:task", kwargs={"task_id": str(task.pk)})}
         if is_replayed:
             headers["Idempotency-Replayed"] = "true"
-        return Response(task_json(task), 202, headers=headers)
+        return Response(new_task_json(task), 202, headers=headers)
 
 
 def wait_seconds(text: str) -> int:

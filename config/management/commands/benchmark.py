@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("what", choices=["latency"])
         parser.add_argument("--shape", choices=SHAPES, action="append", help="default: both")
         parser.add_argument("--count", type=int, default=200, help="tasks that are measured, after 10 to warm up")
-        parser.add_argument("--interval-ms", type=int, default=200, help="time between two of them")
+        parser.add_argument("--interval-ms", type=int, default=50, help="time between two of them")
         parser.add_argument("--json", action="store_true", help="print JSON alone")
 
     def handle(self, *, shape: list[str] | None, count: int, interval_ms: int, **options: Any) -> None:
