@@ -43,6 +43,9 @@ def group_for_related(owner_id: int, related_type: str, related_id: str) -> str:
     digest = sha256(f"{owner_id}\x00{related_type}\x00{related_id}".encode("utf-8", "replace")).hexdigest()
     return f"rel.{digest[:32]}"
 
+YIELD_SECONDS = 0.01
+"""How long the word of a task's move waits for the thread that moved it, which is about to admit, call or answer."""
+
 
 class _Publisher:
     """Sends to channel groups from any thread through one event loop of the process."""
@@ -73,17 +76,18 @@ class _Publisher:
             threading.Thread(target=self._loop.run_forever, name="events", daemon=True).start()
             return self._loop
 
-    def send(self, groups: Sequence[str], event: Mapping[str, Any]) -> None:
+    def send(self, groups: Sequence[str], event: Mapping[str, Any], *, after_seconds: float = 0.0) -> None:
         """Send without waiting; drop when too many are on their way."""
         loop = self.loop()
         if loop is None or self._pending >= MAX_PENDING:
             return
         with self._lock:
             self._pending += 1
-        future = asyncio.run_coroutine_threadsafe(self._send(groups, event), loop)
+        future = asyncio.run_coroutine_threadsafe(self._send(groups, event, after_seconds), loop)
         future.add_done_callback(self._done)
 
-    async def _send(self, groups: Sequence[str], event: Mapping[str, Any]) -> None:
+    async def _send(self, groups: Sequence[str], event: Mapping[str, Any], after_seconds: float) -> None:
+        await asyncio.sleep(after_seconds)
         layer = get_channel_layer()
         for group in groups:
             # One channel of a process receives for all its readers, so the message says which group it was for.
@@ -115,7 +119,8 @@ def send_task_updated(*, task_id: UUID, owner_id: int, related_type: str, relate
     groups = [group_for_task(task_id), group_for_user(owner_id)]
     if related_type:
         groups.append(group_for_related(owner_id, related_type, related_id))
-    _publisher.send(groups, {"name": "task.updated", "task_id": str(task_id), "status": status})
+    event = {"name": "task.updated", "task_id": str(task_id), "status": status}
+    _publisher.send(groups, event, after_seconds=YIELD_SECONDS)
 
 
 def send_chunks(task_id: UUID, chunks: Sequence[tuple[int, int, str, str]]) -> None:
