@@ -43,6 +43,7 @@ def group_for_related(owner_id: int, related_type: str, related_id: str) -> str:
     digest = sha256(f"{owner_id}\x00{related_type}\x00{related_id}".encode("utf-8", "replace")).hexdigest()
     return f"rel.{digest[:32]}"
 
+
 YIELD_SECONDS = 0.01
 """How long the word of a task's move waits for the thread that moved it, which is about to admit, call or answer."""
 

@@ -23,6 +23,10 @@ def take_provider_lock(provider: str) -> None:
     begin IMMEDIATE. Lock order everywhere: provider, entry, task, attempt and hold, budget periods by id. Admission of
     many entries cannot keep it, money of one and task of the next; it gives up before PostgreSQL looks for a deadlock
     (after 1 s) and picks another victim, and is tried again.
+
+    An admission that is a transaction of its own does not wait for the disk: were it lost in a crash of the database,
+    its message would find no entry queued under its dispatch id, and the entry would still wait. The start, which does
+    wait, comes after it in the log.
     """
     if connection.vendor != "postgresql":
         return
@@ -32,6 +36,7 @@ def take_provider_lock(provider: str) -> None:
             cursor.execute(
                 f"SET LOCAL lock_timeout = '1s'; SELECT pg_advisory_xact_lock({NAMESPACE}, {_key(provider)}); "
                 "SET LOCAL lock_timeout = '500ms'"
+                + ("" if connection.savepoint_ids else "; SET LOCAL synchronous_commit = off")
             )
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", "") != LOCK_NOT_AVAILABLE:
