@@ -1,0 +1,38 @@
+"""How many statements a task takes, BEGIN and COMMIT included: each costs every task half a millisecond or more."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from ai_tasks import lease, process
+from ai_tasks.models import AIGenerationTask
+from tests.engine import answer, at, plan, text_task
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("providers_ready")]
+Found = TypeVar("Found")
+tasks = AIGenerationTask.objects
+
+
+def counted(step: Callable[[], Found], at_most: int) -> Found:
+    with CaptureQueriesContext(connection) as queries:
+        found = step()
+    assert len(queries) <= at_most, "\n".join(each["sql"][:120] for each in queries.captured_queries)
+    return found
+
+
+def walk(alice: User, *, submit: int, admit: int, begin: int, settle: int) -> None:
+    counted(lambda: text_task(alice), submit)
+    (each,) = counted(plan, admit).dispatches
+    held = {"dispatch_id": each.dispatch_id, "worker": process.boot_id(), "now": at(1)}
+    counted(lambda: lease.begin(tasks.all(), each.task_id, each.epoch, **held), begin)
+    counted(lambda: tasks.complete(each.task_id, each.epoch, answer(), now=at(2)), settle)
+
+
+def test_a_task_takes_no_more_statements_than_it_did(alice: User) -> None:
+    walk(alice, submit=20, admit=20, begin=10, settle=20)
+
+    walk(alice, submit=8, admit=14, begin=7, settle=16)
