@@ -1,14 +1,22 @@
 """The WebSocket `/ws/tasks/`."""
 
+import asyncio
+import logging
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.db import DatabaseError
+
 from ai_tasks import events
 from ai_tasks.api.views import MAX_SEQ, find_own
 from ai_tasks.delivery import feed, follow, in_thread
-from ai_tasks.representation import task_json
+from ai_tasks.representation import Json
 from ai_tasks.sockets import FrameError, JsonSocket
+from ai_tasks.watch import Watch
+
+logger = logging.getLogger(__name__)
 
 MAX_SUBSCRIPTIONS = 100
 MINE = "mine"
@@ -26,6 +34,8 @@ class TaskSocket(JsonSocket):
 
     scope_wanted = "tasks"
     frames: ClassVar[dict[str, str]] = {"subscribe": "subscribe", "unsubscribe": "unsubscribe"}
+    look_seconds: ClassVar[float] = 5.0
+    """How often to look for moves of the caller's tasks that no hint told of."""
 
     async def subscribe(self, frame: Frame) -> None:
         """Begin to follow; a second subscription to the same task begins anew."""
@@ -52,21 +62,33 @@ class TaskSocket(JsonSocket):
                 await self.say(event.name, **{"task_id": str(task_id), **members})
 
     async def _tell_mine(self) -> None:
-        user_id = self.caller.user.pk
-        async with aclosing(feed(events.group_for_user(user_id))) as told:  # type: ignore[type-var]
+        """Tell of what hints name at once, and look every few seconds for what they did not."""
+        telling = asyncio.Lock()
+        async with asyncio.TaskGroup() as jobs:
+            watch = await in_thread(Watch, self.caller.user.pk)
+            jobs.create_task(self._hear(watch, telling))
+            jobs.create_task(self._look(watch, telling))
+
+    async def _hear(self, watch: Watch, telling: asyncio.Lock) -> None:
+        async with aclosing(feed(events.group_for_user(self.caller.user.pk))) as told:  # type: ignore[type-var]
             async for event in told:
                 if event.get("name") == "task.updated":
-                    await self._tell_state(user_id, str(event.get("task_id")))
+                    await self._tell_moved(telling, watch.moved, [UUID(event["task_id"])])
 
-    async def _tell_state(self, user_id: int, task_id: str) -> None:
-        task = await in_thread(_own_json, user_id, task_id)
-        if task is not None:
-            await self.say("task.updated", task_id=task_id, task=task)
+    async def _look(self, watch: Watch, telling: asyncio.Lock) -> None:
+        while True:
+            await self._tell_moved(telling, watch.look)
+            await asyncio.sleep(self.look_seconds)
 
-
-def _own_json(user_id: int, task_id: str) -> Frame | None:
-    task = find_own(user_id, task_id)
-    return None if task is None else task_json(task)
+    async def _tell_moved(self, telling: asyncio.Lock, look: Callable[..., list[Json]], *arguments: Any) -> None:
+        async with telling:
+            try:
+                moved = await in_thread(look, *arguments)
+            except DatabaseError as error:
+                logger.warning("A user's tasks could not be read: %r", error)
+                return
+            for task in moved:
+                await self.say("task.updated", task_id=task["id"], task=task)
 
 
 def _place(frame: Frame, known: set[str]) -> str:

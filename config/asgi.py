@@ -19,6 +19,9 @@ from ai_tasks.api.bodies import BoundedBodies  # noqa: E402
 from ai_tasks.handshake import SocketAccess  # noqa: E402
 from ai_tasks.sockets import NotFoundSocket  # noqa: E402
 from chat import routing as chat_routing  # noqa: E402
+from config import daphne_backpressure  # noqa: E402
+
+daphne_backpressure.apply()
 
 sockets = [
     *routing.websocket_urlpatterns,

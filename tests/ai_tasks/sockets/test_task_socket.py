@@ -7,6 +7,10 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth.models import User
 
+from ai_tasks import clock
+from ai_tasks.consumers import TaskSocket
+from ai_tasks.ids import uuid7
+from ai_tasks.models import AIGenerationTask
 from tests import engine
 from tests.ai_tasks.sockets.wire import TEXT, has_ended, hear, hear_until, socket, submit
 from tests.ai_tasks.threads import apart
@@ -57,6 +61,35 @@ async def test_mine_tells_the_moves_of_all_own_tasks_and_of_no_others(alice: Use
 
     assert (frame["type"], frame["task_id"]) == ("task.updated", str(task.pk))
     assert frame["task"]["status"] == "pending"
+
+
+async def test_mine_finds_moves_that_no_hint_told_of(
+    alice: User, bob: User, bearer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TaskSocket, "look_seconds", 0.05)
+    old = await apart(submit, alice)
+    moved = AIGenerationTask.objects.filter(pk=old.pk)
+    lost_hint = {"cancel_requested_at": clock.now(), "updated_at": clock.now()}
+
+    async with socket(bearer) as alices:
+        await alices.send_json_to({"type": "subscribe", "mine": True})
+        assert await alices.receive_nothing(0.3)
+        await apart(lambda: moved.update(**lost_hint))
+        first = await hear(alices)
+        await apart(copy_unseen, old, alice)
+        await apart(copy_unseen, old, bob)
+        second = await hear(alices)
+        assert await alices.receive_nothing(0.3)
+
+    assert first["task_id"] == str(old.pk)
+    assert first["task"]["cancel_requested_at"]
+    assert second["task_id"] != str(old.pk)
+
+
+def copy_unseen(task: AIGenerationTask, owner: User) -> None:
+    """Make a task of which nobody tells."""
+    fields = {field.attname: getattr(task, field.attname) for field in task._meta.concrete_fields}
+    AIGenerationTask.objects.bulk_create([AIGenerationTask(**fields | {"id": uuid7(), "owner_id": owner.pk})])
 
 
 async def test_unsubscribe_ends_the_telling(alice: User, bearer: Any) -> None:
