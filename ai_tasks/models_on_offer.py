@@ -1,7 +1,10 @@
-"""What a caller may name as `model`: a door for apps that do not see the providers."""
+"""What a caller may name as `model`, and how much it takes: a door for apps that do not see the providers."""
+
+from collections.abc import Iterable
 
 from ai_tasks.errors import Mistake, UnknownModel
-from providers import routing
+from providers import gateway, routing
+from providers.types import Message
 
 
 def models_on_offer() -> list[tuple[str, str]]:
@@ -15,3 +18,16 @@ def require_model(model: str) -> None:
         routing.resolve(model)
     except routing.UnknownModel as error:
         raise UnknownModel(str(error), errors=(Mistake("/model", "unknown"),)) from error
+
+
+def window_tokens(model: str) -> int | None:
+    """Return how many tokens fit into whatever that name stands for, input and output; None: it is not published."""
+    try:
+        return routing.window_tokens(model)
+    except routing.UnknownModel:
+        return None
+
+
+def count_tokens(messages: Iterable[Message]) -> int:
+    """Return how many tokens these turns are, rather too many than too few."""
+    return gateway.estimate_input_tokens(messages)

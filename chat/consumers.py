@@ -13,11 +13,11 @@ from ai_tasks.models import AIGenerationTask
 from ai_tasks.representation import tasks_json
 from ai_tasks.sockets import FrameError, JsonSocket
 from ai_tasks.states import ACTIVE
-from chat import conversation
+from chat import conversation, news
 from chat.frames import ReplyFrames, ending
 from chat.models import ChatMessage, ChatSession
 from chat.painting import Painter
-from chat.representation import message_json
+from chat.representation import message_json, session_json
 from chat.snapshots import snapshot
 from chat.views import ID, find_own
 
@@ -148,10 +148,12 @@ class ChatSocket(JsonSocket):
         return found
 
     async def _listen(self) -> None:
-        async with aclosing(feed(conversation.group_of(self.session))) as told:  # type: ignore[type-var]
+        async with aclosing(feed(news.group_of(self.session))) as told:  # type: ignore[type-var]
             async for event in told:
-                if event.get("name") == "chat.messages":
+                if event.get("name") == news.MESSAGES:
                     await self._tell_new()
+                elif event.get("name") == news.SESSION:
+                    await self._tell_session()
                 elif event.get("status") in ACTIVE:
                     await self._tell_revived(str(event.get("task_id")))
 
@@ -159,7 +161,18 @@ class ChatSocket(JsonSocket):
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             await self._tell_new()
+            await self._tell_session()
             await self._tell_places()
+
+    async def _tell_session(self) -> None:
+        """Tell what has become of the session itself."""
+        session = await in_thread(find_own, self.caller.user, str(self.session.pk))
+        if session is None:
+            await self.say("error", code="not_found", detail="This session is gone.")
+            await self.close(NOT_FOUND)
+        elif _own(session) != _own(self.session):
+            self.session = session
+            await self.say("session.updated", session=await in_thread(session_json, session))
 
     async def _tell_places(self) -> None:
         """Tell of waiting replies whose place in line has changed: nothing of their own has."""
@@ -212,6 +225,11 @@ class ChatSocket(JsonSocket):
                 await asyncio.gather(painting, return_exceptions=True)
         if end := await in_thread(ending, message_id):
             await self.say(end[0], **end[1])
+
+
+def _own(session: ChatSession) -> tuple[str, ...]:
+    """Return what its owner may change."""
+    return session.title, session.state, session.model, session.system_prompt
 
 
 def _find_message(session: ChatSession, message_id: str) -> ChatMessage | None:

@@ -9,19 +9,19 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from ai_tasks import clock, events, submission
+from ai_tasks import clock, submission
 from ai_tasks.errors import InvalidInput, Mistake, NotPossible
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.models_on_offer import require_model
 from ai_tasks.states import TERMINAL
 from ai_tasks.submission import TaskRequest
-from chat import replies, usage
+from chat import news, replies, titles, usage
+from chat.errors import SessionExists
 from chat.models import ChatMessage, ChatSession
 from chat.states import MessageRole, MessageState, SessionState
 
 LONGEST_MESSAGE = 100_000
 """Characters of one message."""
-LONGEST_TITLE_FROM_MESSAGE = 60
 IDLE_FOR = timedelta(days=30)
 """After so long without a message a session is closed; a new message reopens it."""
 BATCH = 500
@@ -135,6 +135,7 @@ def change(session: ChatSession, *, state: str = "", **values: str) -> ChatSessi
         ChatSession.objects.save(session)
     if state:
         ChatSession.objects.move(session, SessionState(state))
+    transaction.on_commit(partial(news.tell_of_session, session), robust=True)
     return session
 
 
@@ -160,7 +161,20 @@ def delete(session: ChatSession, *, now: datetime | None = None) -> bool:
     deleted = ChatSession.objects.delete(session)
     for reply in ChatMessage.objects.filter(session=session).pending().exclude(task_id=None):
         stop_reply(reply, now=now)
+    news.tell_of_session(session)
     return deleted
+
+
+def change_one_of_many(session: ChatSession, action: str) -> bool:
+    """Archive, unarchive or delete a session; False when that changes nothing, or its item's place is taken."""
+    if action == "delete":
+        return delete(session)
+    before = session.state
+    try:
+        wanted = SessionState.ARCHIVED if action == "archive" else SessionState.ACTIVE
+        return change(session, state=wanted).state != before
+    except SessionExists:
+        return False
 
 
 def close_idle(now: datetime, *, idle_for: timedelta = IDLE_FOR) -> int:
@@ -193,19 +207,8 @@ def _ask(
     )
     reply.task_id = submission.submit(session.owner, request, now=now).pk
     reply.save(update_fields=("task_id",))
-    transaction.on_commit(partial(_announce, session, message, reply), robust=True)
+    transaction.on_commit(partial(news.tell_of_messages, session, [message, reply]), robust=True)
     return reply
-
-
-def _announce(session: ChatSession, message: ChatMessage, reply: ChatMessage) -> None:
-    """Tell whoever has the session open which messages are new."""
-    event = {"name": "chat.messages", "message_ids": [str(message.pk), str(reply.pk)]}
-    events.send(group_of(session), event)
-
-
-def group_of(session: ChatSession) -> str:
-    """Return the channel group of a session: its tasks' moves and its new messages."""
-    return events.group_for_related(session.owner_id, usage.RELATED_TYPE, str(session.pk))
 
 
 def _check(content: str) -> None:
@@ -221,9 +224,10 @@ def _check(content: str) -> None:
 
 def _name_after(session: ChatSession, content: str) -> None:
     """Take the first line as the title of a session that has none."""
-    line = content.strip().splitlines()[0].strip()[:LONGEST_TITLE_FROM_MESSAGE]
+    line = titles.first_line(content)
     if ChatSession.objects.filter(pk=session.pk, title="").update(title=line):
         session.title = line
+        transaction.on_commit(partial(news.tell_of_session, session), robust=True)
 
 
 def _task_of(reply: ChatMessage) -> AIGenerationTask:

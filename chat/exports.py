@@ -68,5 +68,10 @@ class SessionExport(ChatView):
             response = JsonResponse(as_json(session), json_dumps_params={"ensure_ascii": False, "indent": 2})
         else:
             response = HttpResponse(as_markdown(session), content_type="text/markdown; charset=utf-8")
-        response["Content-Disposition"] = f'attachment; filename="chat-{session.pk}.{wanted}"'
-        return response
+        return as_attachment(response, f"chat-{session.pk}.{wanted}")
+
+
+def as_attachment(answer: HttpResponse, name: str) -> HttpResponse:
+    """Return the answer as a file of that name."""
+    answer["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from ai_tasks import clock
 from ai_tasks.delivery import TaskEvent
 from ai_tasks.states import TERMINAL
 from chat import usage
@@ -66,14 +67,15 @@ class ReplyFrames:
 
 def ending(message_id: UUID) -> Frame | None:
     """Write the outcome of a reply's task to the reply and return what to tell; None: it is being written again."""
-    message = ChatMessage.objects.get(pk=message_id)
+    message = ChatMessage.objects.select_related("session__owner").get(pk=message_id)
     record(message.task_id)
-    message.refresh_from_db()
+    message.refresh_from_db(fields=("state", "content", "error", "usage", "cost_usd", "answered_by", "fallback"))
     kind = ENDINGS.get(MessageState(message.state))
     if kind is None:
         return None
     members: dict[str, Any] = {"message_id": str(message_id), "message": message_json(message)}
     members["session"] = used_json(usage.of_sessions([message.session_id]).get(str(message.session_id), TokenUsage()))
+    members["month"] = usage.month_json(message.session.owner, clock.now())
     if kind == "reply.completed":
         members |= {"usage": message.usage, "cost_usd": message.cost_usd or None}
     elif kind == "reply.failed":

@@ -44,6 +44,10 @@ class ChatSessionQuerySet(QuerySet["ChatSession"]):
         """Put away by their owner."""
         return self.filter(state=SessionState.ARCHIVED)
 
+    def listed_as(self, state: str) -> ChatSessionQuerySet:
+        """In that state; `open` is active or closed."""
+        return self.open() if state == "open" else self.filter(state=state)
+
     def for_user(self, user: Any) -> ChatSessionQuerySet:
         """Of one user, not deleted."""
         return self.alive().filter(owner=user)

@@ -7,15 +7,20 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from ai_tasks import clock
 from ai_tasks.models_on_offer import models_on_offer
 from chat.models import ChatSession
 from chat.snapshots import snapshot
 from chat.texts import page_texts
+from chat.usage import month_json
 
 SESSIONS_SHOWN = 100
+AUTO = "default"
+"""The route that is called `auto` in the picker: the reader need not know where it leads."""
 
 
 @require_safe
@@ -54,6 +59,7 @@ def _page(request: HttpRequest, session: ChatSession | None) -> HttpResponse:
         "language": get_language(),
         "session_id": str(session.pk) if session else None,
         "snapshot": snapshot(session) if session else None,
+        "month": month_json(request.user, clock.now()),
         "texts": page_texts(),
     }
     context = {
@@ -69,6 +75,6 @@ def _models(session: ChatSession | None) -> list[tuple[str, str, bool]]:
     """Return (id, label, is chosen) of what the picker offers, the session's own among them in any case."""
     chosen = session.model if session else "default"
     offered = models_on_offer()
-    if chosen not in [model for model, _ in offered]:
+    if chosen not in [model for model, _label in offered]:
         offered = [(chosen, chosen), *offered]
-    return [(model, label, model == chosen) for model, label in offered]
+    return [(model, _("auto") if model == AUTO else label, model == chosen) for model, label in offered]

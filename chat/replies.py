@@ -11,15 +11,14 @@ from ai_tasks.models import AIGenerationTask
 from ai_tasks.representation import task_json
 from ai_tasks.states import ACTIVE, TaskStatus
 from ai_tasks.task_types.base import Message, Prompt, TaskLike, TaskType
-from ai_tasks.task_types.text import DEFAULT_MAX_OUTPUT_TOKENS
-from chat import usage
+from chat import context, titles, usage
 from chat.models import ChatMessage, ChatSession
 from chat.states import MessageState
 
-MOST_TURNS = 100
-"""Newest turns that a prompt takes from the conversation."""
-MOST_CHARACTERS = 200_000
-"""Characters of turns that a prompt takes, newest first; the newest turn is always taken."""
+MOST_TURNS = 500
+"""Turns that are looked at for a prompt: the newest, and the first."""
+TOLD = (MessageState.DONE, MessageState.CANCELLED)
+"""What a model is told of: also what it said before it was stopped, since the reader goes on from there."""
 
 UUID_PATTERN = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
@@ -42,34 +41,29 @@ MESSAGE_STATES = {
 
 
 def build(task: TaskLike) -> Prompt:
-    """Return the prompt of a reply: the system prompt, then the newest done turns that lead to it."""
+    """Return the prompt of a reply: the system prompt, then of the turns that lead to it what fits the model."""
     session_id, message_id = task.input["session_id"], task.input["message_id"]
     session = ChatSession.objects.filter(pk=session_id, owner=task.owner_id).first()
     reply = ChatMessage.objects.filter(pk=message_id, session=session_id).first()
     if session is None or reply is None:
         raise InvalidInput("The conversation of this reply is gone.")
     instructions = [Message("system", session.system_prompt)] if session.system_prompt else []
+    model = task.requested_model
     return Prompt(
-        messages=(*instructions, *_turns(session, reply)),
-        max_output_tokens=DEFAULT_MAX_OUTPUT_TOKENS,
+        messages=tuple(context.fitting(instructions, _turns(session, reply), context.room_tokens(model))),
+        max_output_tokens=context.output_tokens(model),
         options={"simulate": task.input.get("simulate", {})},
     )
 
 
 def _turns(session: ChatSession, reply: ChatMessage) -> list[Message]:
-    """Return the turns before the reply, oldest first, within the bounds."""
-    ids = list(_ancestors(session, reply))[:MOST_TURNS]
+    """Return the turns before the reply, oldest first."""
+    path = list(_ancestors(session, reply))
+    ids = path[: MOST_TURNS - 1] + path[-1:]
     for earlier in ChatMessage.objects.filter(pk__in=ids).pending():
         record(earlier.task_id)  # its task has ended, or this one would not run: its hook is only late
-    said = ChatMessage.objects.filter(pk__in=ids, state=MessageState.DONE).exclude(content="")
-    turns: list[Message] = []
-    room = MOST_CHARACTERS
-    for message in said.order_by("-number"):
-        room -= len(message.content)
-        if turns and room < 0:
-            break
-        turns.append(Message(message.role, message.content))
-    return turns[::-1]
+    said = ChatMessage.objects.filter(pk__in=ids, state__in=TOLD).exclude(content="")
+    return [Message(message.role, message.content) for message in said.order_by("number")]
 
 
 def _ancestors(session: ChatSession, reply: ChatMessage) -> Iterator[UUID]:
@@ -124,8 +118,9 @@ def fallback_of(task: dict[str, Any]) -> dict[str, str] | None:
 
 
 def on_finished(task_id: UUID) -> None:
-    """Write the reply of a task that ended. It runs at least once, after the settling transaction."""
+    """Write the reply of a task that ended, and have its session named. At least once, after the settling one."""
     record(task_id)
+    titles.ask_after(ChatMessage.objects.filter(task_id=task_id).first())
 
 
 CHAT_REPLY = TaskType(

@@ -11,6 +11,10 @@ from chat.conversation import LONGEST_MESSAGE
 from chat.states import MessageRole, MessageState, SessionState
 
 LONGEST_SYSTEM_PROMPT = 20_000
+MOST_AT_ONCE = 1_000
+"""Sessions that one call changes or exports."""
+LISTED = ["open", *(state.value for state in SessionState if state != SessionState.DELETED)]
+"""By which state a list can be narrowed; `open` is active or closed."""
 
 
 class Item(StrictSerializer):
@@ -43,6 +47,38 @@ class SessionChange(StrictSerializer):
     system_prompt = Text(max_length=LONGEST_SYSTEM_PROMPT, required=False, allow_blank=True)
     model = Text(max_length=160, required=False)
     state = serializers.ChoiceField(choices=[SessionState.ACTIVE.value, SessionState.ARCHIVED.value], required=False)
+
+
+class Matching(StrictSerializer):
+    """All sessions that a search finds."""
+
+    q = Text(max_length=200, required=False, allow_blank=True)
+    state = serializers.ChoiceField(choices=LISTED, required=False)
+
+
+class BulkChange(StrictSerializer):
+    """What to do, and to which sessions: either those of these ids, or all that match."""
+
+    action = serializers.ChoiceField(choices=["archive", "unarchive", "delete"])
+    ids = serializers.ListField(child=serializers.UUIDField(), required=False, max_length=MOST_AT_ONCE)
+    matching = Matching(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse both and neither."""
+        if ("ids" in attrs) == ("matching" in attrs):
+            raise serializers.ValidationError("Give either ids or matching.")
+        return attrs
+
+    def chosen(self) -> dict[str, Any]:
+        """Return which sessions, as arguments of a search."""
+        values: dict[str, Any] = self.validated_data
+        if "ids" in values:
+            return {"ids": [str(each) for each in values["ids"]]}
+        return dict(values["matching"])
+
+    def wish(self) -> str:
+        """Return what is to be done."""
+        return str(self.validated_data["action"])
 
 
 class MessageCreate(StrictSerializer):
@@ -92,6 +128,32 @@ class SessionList(ListDocument):
     """A page of sessions, newest first."""
 
     data = SessionDocument(many=True)  # type: ignore[assignment]
+
+
+class BulkDocument(Document):
+    """How many were changed, how many could not be, and whether more were found than one call changes."""
+
+    changed = serializers.IntegerField()
+    skipped = serializers.IntegerField()
+    has_more = serializers.BooleanField()
+
+
+class ChatLimitDocument(Document):
+    """The tightest budget; amounts are shown of one's own only."""
+
+    scope = serializers.CharField()
+    share = serializers.FloatField(help_text="Spent and held, of the limit: 1 is all of it.")
+    limit_usd = serializers.CharField(allow_null=True)
+    used_usd = serializers.CharField(allow_null=True)
+    resets_at = serializers.DateTimeField()
+
+
+class ChatMonthDocument(Document):
+    """What the caller's chats used in this month."""
+
+    total_tokens = serializers.IntegerField()
+    cost_usd = serializers.CharField(allow_null=True)
+    limit = ChatLimitDocument(allow_null=True)
 
 
 class FallbackDocument(Document):

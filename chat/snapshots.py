@@ -2,21 +2,24 @@
 
 from typing import Any
 
+from ai_tasks import clock
 from chat.models import ChatMessage, ChatSession
 from chat.replies import record
 from chat.representation import message_json, session_json
+from chat.usage import month_json
 
 MESSAGES = 50
 
 
 def snapshot(session: ChatSession) -> dict[str, Any]:
-    """Return the session, its newest messages in order, and whether older ones exist."""
+    """Return the session, its newest messages in order, whether older ones exist, and what the month has used."""
     rows = list(ChatSession.objects.get_message_history(session, limit=MESSAGES + 1))
     shown = [_fresh(row) for row in rows[:MESSAGES]][::-1]
     return {
         "session": session_json(session),
         "messages": [message_json(row) for row in shown],
         "has_more": len(rows) > MESSAGES,
+        "month": month_json(session.owner, clock.now()),
     }
 
 

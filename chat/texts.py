@@ -32,6 +32,11 @@ def _states() -> dict[str, str]:
         "no_sessions": _("No chats found."),
         "untitled": _("New chat"),
         "versions": _("Version {number} of {count}"),
+        "this_month": _("This month"),
+        "of_limit": _("{used} of {limit}"),
+        "of_budget": _("{share} of the budget"),
+        "chosen": _("{count} chosen"),
+        "all_found": _("All that are found"),
     }
 
 
@@ -49,6 +54,7 @@ def _actions() -> dict[str, str]:
         "previous": _("Previous version"),
         "next": _("Next version"),
         "more": _("Actions for {title}"),
+        "select": _("Choose {title}"),
         "show_archive": _("Archive"),
         "show_chats": _("Back to chats"),
         "archive": _("Archive"),

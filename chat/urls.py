@@ -3,13 +3,16 @@
 from django.urls import path
 
 from ai_tasks.api.urls import View, with_and_without_slash
-from chat import exports, pages, views
+from chat import bulk, exports, pages, views
 
 app_name = "chat"
 
 SESSIONS = "api/v1/chat/sessions"
 CALLS: list[tuple[str, View, str]] = [
     (SESSIONS, views.SessionCollection.as_view(), "sessions"),
+    (f"{SESSIONS}/bulk", bulk.SessionBulk.as_view(), "bulk"),
+    ("api/v1/chat/export", bulk.ChatExport.as_view(), "export-all"),
+    ("api/v1/chat/month", views.Month.as_view(), "month"),
     (f"{SESSIONS}/<str:session_id>", views.SessionDetail.as_view(), "session"),
     (f"{SESSIONS}/<str:session_id>/messages", views.MessageCollection.as_view(), "messages"),
     (f"{SESSIONS}/<str:session_id>/export", exports.SessionExport.as_view(), "export"),

@@ -9,11 +9,13 @@ from uuid import UUID
 from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
+from ai_tasks.accounts import budgets, periods
 from ai_tasks.accounts.fields import UsdField
+from ai_tasks.accounts.models import Budget, BudgetPeriod
 from ai_tasks.models import LedgerEntry
-from ai_tasks.representation import usd
+from ai_tasks.representation import moment, usd
 
-TASK_TYPE = "chat.reply"
+TASK_TYPE, TITLE_TYPE = "chat.reply", "chat.title"
 RELATED_TYPE = "chat_session"
 
 
@@ -57,13 +59,13 @@ SUMS = {
 }
 
 
-def _entries() -> QuerySet[LedgerEntry]:
-    return LedgerEntry.objects.filter(task_type=TASK_TYPE).order_by()
+def _entries(*task_types: str) -> QuerySet[LedgerEntry]:
+    return LedgerEntry.objects.filter(task_type__in=task_types).order_by()
 
 
 def of_user(user: Any, period: Period | None = None) -> TokenUsage:
     """Return what all replies to the user used, in the period when given."""
-    found = _entries().filter(owner=user)
+    found = _entries(TASK_TYPE).filter(owner=user)
     if period is not None:
         found = found.filter(created_at__gte=period.since, created_at__lt=period.until)
     return TokenUsage(**found.aggregate(**SUMS))
@@ -72,5 +74,41 @@ def of_user(user: Any, period: Period | None = None) -> TokenUsage:
 def of_sessions(session_ids: Iterable[UUID]) -> dict[str, TokenUsage]:
     """Return what the replies of each session used, by the session's id as text; one query."""
     related = {"task__related_type": RELATED_TYPE, "task__related_id__in": [str(each) for each in session_ids]}
-    rows = _entries().filter(**related).values(session=F("task__related_id")).annotate(**SUMS)
+    rows = _entries(TASK_TYPE).filter(**related).values(session=F("task__related_id")).annotate(**SUMS)
     return {row.pop("session"): TokenUsage(**row) for row in rows}
+
+
+def month_json(user: Any, now: datetime) -> dict[str, Any]:
+    """
+    Return what the user's chats used in this month (UTC), and how far the tightest budget that bounds them is used.
+
+    What naming them used is counted here, beside the replies.
+    """
+    month = periods.span(periods.MONTH, "UTC", now)
+    entries = _entries(TASK_TYPE, TITLE_TYPE).filter(owner=user, created_at__gte=month.starts_at)
+    used = TokenUsage(**entries.aggregate(**SUMS))
+    bounds = budgets.applicable(owner_id=user.pk, provider="", task_type=TASK_TYPE)
+    tightest = max(budgets.read_periods(bounds, now), key=_share, default=None)
+    return {
+        "total_tokens": used.total_tokens,
+        "cost_usd": used.cost_text,
+        "limit": None if tightest is None else _limit(tightest),
+    }
+
+
+def _share(period: BudgetPeriod) -> float:
+    """Return how much of the period's money is spent or held: 1 is all of it."""
+    used = period.spent_usd + period.held_usd
+    return float(used / period.limit_usd) if period.limit_usd else 1.0
+
+
+def _limit(period: BudgetPeriod) -> dict[str, Any]:
+    """Amounts are shown of the user's own budget only; what everybody together may spend is not everybody's to know."""
+    is_own = period.budget.scope == Budget.Scope.USER
+    return {
+        "scope": period.budget.scope,
+        "share": round(_share(period), 4),
+        "limit_usd": usd(period.limit_usd) if is_own else None,
+        "used_usd": usd(period.spent_usd + period.held_usd) if is_own else None,
+        "resets_at": moment(period.ends_at),
+    }

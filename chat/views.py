@@ -1,11 +1,11 @@
 """Conversations over HTTP: each view checks, makes one domain call, and shows the result."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from ai_tasks import clock
 from ai_tasks.api.authentication import HasScope
 from ai_tasks.api.documents import problem_answers
 from ai_tasks.api.once import IDEMPOTENCY_KEY, create_once
@@ -20,10 +21,10 @@ from ai_tasks.api.pagination import DEFAULT_LIMIT, MAX_LIMIT, page
 from ai_tasks.api.parsers import UNSTORABLE
 from ai_tasks.api.problems import refuse
 from ai_tasks.errors import InvalidInput, Mistake
-from chat import conversation, serializers
+from chat import conversation, serializers, usage
+from chat.managers import ChatSessionQuerySet
 from chat.models import ChatMessage, ChatSession
 from chat.representation import message_json, session_json, sessions_json
-from chat.states import SessionState
 
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 LONGEST_SEARCH = 200
@@ -32,7 +33,7 @@ LIMIT = OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": M
 CURSOR = OpenApiParameter("cursor", OpenApiTypes.STR, description="The `next` of the page before.")
 SESSION_FILTERS = [
     OpenApiParameter("q", OpenApiTypes.STR, description="Words in the title or in a message."),
-    OpenApiParameter("state", OpenApiTypes.STR, enum=[state for state in SessionState.values if state != "deleted"]),
+    OpenApiParameter("state", OpenApiTypes.STR, enum=serializers.LISTED),
     OpenApiParameter("item_type", OpenApiTypes.STR),
     OpenApiParameter("item_id", OpenApiTypes.STR, description="Together with `item_type`."),
 ]
@@ -71,7 +72,7 @@ class SessionCollection(ChatView):
     )
     def get(self, request: Request) -> Response:
         """Return the caller's sessions, newest first."""
-        sessions = _narrowed(ChatSession.objects.for_user(request.user), request)
+        sessions = narrowed(ChatSession.objects.for_user(request.user), request)
         return Response(page(sessions, request.query_params, sessions_json))
 
     @extend_schema(
@@ -134,6 +135,19 @@ class SessionDetail(ChatView):
         """Delete the session and stop what is being written in it."""
         conversation.delete(self.session(request, session_id))
         return Response(status=204)
+
+
+class Month(ChatView):
+    """`/chat/month`"""
+
+    @extend_schema(
+        operation_id="getChatMonth",
+        summary="What one's chats used this month",
+        responses={200: serializers.ChatMonthDocument, **problem_answers()},
+    )
+    def get(self, request: Request) -> Response:
+        """Return tokens and cost of this month's chats, and how far the tightest budget is used."""
+        return Response(usage.month_json(request.user, clock.now()))
 
 
 class MessageCollection(ChatView):
@@ -199,19 +213,20 @@ def _parent(session: ChatSession, message_id: UUID) -> ChatMessage:
     return parent
 
 
-def _narrowed(sessions: Any, request: Request) -> QuerySet[ChatSession]:
+def narrowed(sessions: Any, request: Request, *, also: Sequence[str] = ("limit", "cursor")) -> ChatSessionQuerySet:
     """Return the sessions that the query's parameters leave; raises InvalidInput, also for unknown parameters."""
-    known = {parameter.name for parameter in (*SESSION_FILTERS, LIMIT, CURSOR)}
+    known = {*(parameter.name for parameter in SESSION_FILTERS), *also}
     query: dict[str, str] = request.query_params.dict()
     for name, value in query.items():
         if name not in known or UNSTORABLE.search(value) or len(value) > LONGEST_SEARCH:
             shown = UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", name[:100])
             raise InvalidInput("A parameter is wrong.", errors=(Mistake(f"?{shown}", "unknown, or not such a value"),))
     if state := query.get("state"):
-        sessions = sessions.filter(state=state)
+        sessions = sessions.listed_as(state)
     if item_type := query.get("item_type"):
         sessions = sessions.about(item_type, query.get("item_id", ""))
-    return sessions.mentioning(query["q"]) if query.get("q") else sessions
+    found: ChatSessionQuerySet = sessions.mentioning(query["q"]) if query.get("q") else sessions
+    return found
 
 
 def _number(request: Request, name: str, default: int | None, most: int) -> int | None:

@@ -177,6 +177,7 @@ AI_DEFAULT_ROUTE = env.words("AI_DEFAULT_ROUTE", ["simulator/sim-1"])
 AI_TASK_TYPES = [
     "ai_tasks.task_types.text.TEXT_GENERATE",
     "chat.replies.CHAT_REPLY",
+    "chat.titles.CHAT_TITLE",
 ]
 AI_LEASE = timedelta(seconds=env.integer("AI_LEASE_SECONDS", 90, least=3))
 """How long a worker may be silent before its work is given to another; renewed six times in it."""
@@ -190,6 +191,11 @@ AI_QUEUE_TOTAL_MARK = env.integer("AI_QUEUE_TOTAL_MARK", 1_000_000, least=1)
 """Entries of all queues together from which on new ones are refused; the marks of each queue are in its row."""
 AI_DISPATCHER = env.boolean("AI_DISPATCHER", default=True)
 """May this process hand work to Celery?"""
+
+AI_CHAT_CONTEXT_TOKENS = env.integer("AI_CHAT_CONTEXT_TOKENS", 64_000, least=1_000)
+"""The most that a reply's prompt takes from its conversation, however large the model's window is."""
+AI_CHAT_TITLES = env.boolean("AI_CHAT_TITLES", default=True)
+"""Are chats named by a model, in a task of low priority after the first reply?"""
 
 CELERY_TASK_QUEUES = [
     Queue(name, routing_key=name)

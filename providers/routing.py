@@ -4,7 +4,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
-from providers import circuits, registry
+from providers import circuits, registry, windows
 from providers.models import Circuit, Price, ProviderLimit, Route, RouteCandidate
 from providers.types import Candidate, Gate, Limits, ModelChoice
 
@@ -20,6 +20,7 @@ __all__ = [
     "resolve",
     "slugs",
     "take_probe",
+    "window_tokens",
 ]
 
 ALIAS = re.compile(r"[-a-zA-Z0-9_]{1,60}")
@@ -101,3 +102,10 @@ def models() -> list[ModelChoice]:
             choices.append(ModelChoice(route.alias, f"{route.alias} → {places[0]}"))
     pairs = Price.objects.offered_models(configured, names)
     return choices + [ModelChoice(f"{provider}/{name}", f"{provider}/{name}") for provider, name in pairs]
+
+
+def window_tokens(model: str) -> int | None:
+    """Return the smallest window among who may do the work, input and output; None: of one it is not published."""
+    found = [windows.window_tokens(candidate.model) for candidate in resolve(model)]
+    known = [tokens for tokens in found if tokens is not None]
+    return min(known) if len(known) == len(found) else None

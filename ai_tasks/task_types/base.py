@@ -10,7 +10,7 @@ from ai_tasks.errors import Mistake
 from providers.types import AnswerFormat, Message, Tool
 from queueing.states import Lane, Priority
 
-__all__ = ["Message", "Prompt", "TaskLike", "TaskType"]
+__all__ = ["Message", "Priority", "Prompt", "TaskLike", "TaskType"]
 
 
 class TaskLike(Protocol):
@@ -19,6 +19,7 @@ class TaskLike(Protocol):
     id: UUID
     owner_id: int
     input: Any
+    requested_model: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from ai_tasks.models import AIGenerationTask
 from ai_tasks.submission import TaskRequest
 from chat import conversation
 from chat.models import ChatMessage, ChatSession
-from chat.replies import CHAT_REPLY, MOST_CHARACTERS, MOST_TURNS, fallback_of, record
+from chat.replies import CHAT_REPLY, MOST_TURNS, fallback_of, record
 from chat.states import MessageRole, MessageState
 from tests import engine
 
@@ -82,34 +82,35 @@ def test_an_earlier_reply_counts_even_when_its_hook_is_late(session: ChatSession
     assert prompt_of(reply) == [("user", "one"), ("assistant", "to one"), ("user", "two")]
 
 
-def test_the_newest_turns_are_sent_when_there_are_too_many(session: ChatSession, now: datetime) -> None:
-    for place in range(MOST_TURNS):
+def test_what_a_stopped_reply_had_said_is_sent(session: ChatSession) -> None:
+    stopped = ask(session, "one")
+    ChatMessage.objects.filter(pk=stopped.pk).update(state=MessageState.CANCELLED, content="half of")
+    AIGenerationTask.objects.filter(pk=stopped.task_id).update(status="cancelled")
+
+    _, reply = conversation.send_message(session, "two")
+
+    assert prompt_of(reply) == [("user", "one"), ("assistant", "half of"), ("user", "two")]
+
+
+def test_the_first_turn_and_the_newest_are_sent_when_there_are_too_many(session: ChatSession, now: datetime) -> None:
+    for place in range(MOST_TURNS + 10):
         ChatSession.objects.add_message(session, MessageRole.USER, f"turn {place}", now=now)
 
     _, reply = conversation.send_message(session, "the newest")
 
     prompt = prompt_of(reply)
     assert len(prompt) == MOST_TURNS
-    assert (prompt[0], prompt[-1]) == (("user", "turn 1"), ("user", "the newest"))
+    assert [prompt[0], prompt[1], prompt[-1]] == [("user", "turn 0"), ("user", "turn 12"), ("user", "the newest")]
 
 
-def test_the_newest_characters_are_sent_when_there_are_too_many(session: ChatSession) -> None:
-    for content in ("a", "b"):
-        ask(session, content * 90_000, answer="noted")
+def test_a_prompt_has_the_room_of_its_model(session: ChatSession, settings: Any) -> None:
+    settings.AI_CHAT_CONTEXT_TOKENS = 1_000
+    for letter in "abc":
+        ask(session, letter * 900, answer="noted")
 
-    _, reply = conversation.send_message(session, "c" * 90_000)
+    _, reply = conversation.send_message(session, "d" * 900)
 
-    assert [content[:1] for _, content in prompt_of(reply)] == ["n", "b", "n", "c"]
-
-
-def test_the_newest_turn_is_sent_even_when_it_alone_is_too_long(session: ChatSession, now: datetime) -> None:
-    for letter in "ab":
-        ChatSession.objects.add_message(session, MessageRole.USER, letter * (MOST_CHARACTERS + 1), now=now)
-    newest = ChatSession.objects.add_message(session, MessageRole.ASSISTANT, state=MessageState.PENDING, now=now)
-    given = {"session_id": str(session.pk), "message_id": str(newest.pk)}
-    task = submission.submit(session.owner, TaskRequest(type="chat.reply", input=given))
-
-    assert [message.content[:1] for message in CHAT_REPLY.build(task).messages] == ["b"]
+    assert [content[:1] for _, content in prompt_of(reply)] == ["a", "n", "c", "n", "d"]
 
 
 def test_someone_elses_session_is_no_prompt(session: ChatSession, bob: User) -> None:

@@ -1,6 +1,7 @@
 // Calls to the server's REST API, in the browser's session.
 
-const BASE = "/api/v1/chat/sessions";
+const CHAT = "/api/v1/chat";
+const BASE = `${CHAT}/sessions`;
 
 export class ApiError extends Error {
   constructor(code, detail, status) {
@@ -33,4 +34,6 @@ export const deleteSession = (id) => call("DELETE", `/${id}`);
 export const sendMessage = (id, message) => call("POST", `/${id}/messages`, message);
 export const olderMessages = (id, before) => call("GET", `/${id}/messages?limit=50&cursor=${before}`);
 export const findSessions = (filters) => call("GET", `?limit=100&${new URLSearchParams(filters)}`);
-export const exportUrl = (id) => `${BASE}/${id}/export?as=md`;
+export const changeSessions = (wish) => call("POST", "/bulk", wish);
+export const exportUrl = (id, format) => `${BASE}/${id}/export?as=${format}`;
+export const exportAllUrl = (filters) => `${CHAT}/export?${new URLSearchParams({ as: "json", ...filters })}`;

@@ -14,7 +14,7 @@ const newId = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
 const isTooLarge = (frame) => new TextEncoder().encode(JSON.stringify(frame)).length > LARGEST_FRAME;
 
 export class Conversation {
-  /** `on` has changed(), session(session), refused(content, error) and created(message). */
+  /** `on` has changed(), session(part), updated(session), month(month), refused(content, words), created(message). */
   constructor(on) {
     this.on = on;
     this.tree = new Tree();
@@ -22,6 +22,7 @@ export class Conversation {
     this.wishes = new Map();
     this.transcript = new Transcript(this.tree, {
       edit: (message, content) => this.edit(message, content),
+      stop: (message) => this.stopReply(message),
       regenerate: (message) => this.wish({ type: "reply.regenerate", message_id: message.id }),
       changed: () => on.changed(),
     });
@@ -101,7 +102,11 @@ export class Conversation {
 
   stop() {
     const reply = this.tree.pending();
-    if (reply) this.wish({ type: "reply.stop", message_id: reply.id });
+    if (reply) this.stopReply(reply);
+  }
+
+  stopReply(reply) {
+    this.wish({ type: "reply.stop", message_id: reply.id });
   }
 
   receive(frame) {
@@ -109,14 +114,19 @@ export class Conversation {
     if (handler) handler.call(this, frame, this.tree.get(frame.message_id));
   }
 
-  snapshot({ session, messages, has_more: hasMore }) {
+  snapshot({ session, messages, month, has_more: hasMore }) {
     const isFirst = this.tree.messages.size === 0;
     for (const message of messages) this.take(message);
     if (isFirst) byId("older").hidden = !hasMore;
     this.transcript.render();
     for (const message of messages) this.transcript.update(this.tree.get(message.id));
     this.on.session(session);
+    this.on.month(month);
     this.on.changed();
+  }
+
+  sessionUpdated({ session }) {
+    this.on.updated(session);
   }
 
   take(message) {
@@ -142,7 +152,9 @@ export class Conversation {
   }
 
   fallback(frame, message) {
-    if (message) message.fallback = frame;
+    if (!message) return;
+    message.fallback = frame;
+    this.transcript.update(message);
   }
 
   reset({ seq }, message) {
@@ -160,12 +172,13 @@ export class Conversation {
     if (message?.state === "pending") this.transcript.paint(message, keep, html);
   }
 
-  ended({ type, message: told, session }, message) {
+  ended({ type, message: told, session, month }, message) {
     if (!message) return;
     const wasPending = message.state === "pending";
     Object.assign(message, told, { progress: null });
     this.transcript.update(message);
     this.on.session(session);
+    this.on.month(month);
     this.on.changed(wasPending ? type : null);
   }
 
@@ -195,6 +208,7 @@ export class Conversation {
 
 const HANDLERS = {
   "session.snapshot": "snapshot",
+  "session.updated": "sessionUpdated",
   "message.created": "created",
   "reply.queued": "progress",
   "reply.started": "progress",

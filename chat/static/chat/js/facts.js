@@ -1,17 +1,22 @@
 // What is told beside messages: progress while one is written, model, tokens and cost when it is there.
 
-import { dollars, number, text, time } from "./start.js";
+import { dollars, number, percent, text, time } from "./start.js";
 
 const SOON = 5_000;
 
 export const provider = (model) => (model ?? "").split("/")[0];
+
+const switched = ({ from, to }) => text("fallback", { from: provider(from), to: provider(to) });
 
 /** The line under a reply that is being written. */
 export function progress(message) {
   const told = message.progress ?? { kind: "queued" };
   if (told.kind === "started") {
     const words = text("generating_by", { model: `${told.provider}/${told.model}` });
-    return message.isRestarted ? `${words} · ${text("restarted")}` : words;
+    const parts = [words];
+    if (message.isRestarted) parts.push(text("restarted"));
+    if (message.fallback) parts.push(switched(message.fallback));
+    return parts.join(" · ");
   }
   const parts = [told.position ? text("queued_position", { position: number(told.position) }) : text("queued")];
   const reason = told.reason && text(`reason_${told.reason}`, {}, "");
@@ -31,7 +36,7 @@ export function facts(message) {
   }
   if (message.usage || message.cost_usd) parts.push(dollars(message.cost_usd));
   if (message.fallback) {
-    parts.push(text("fallback", { from: provider(message.fallback.from), to: provider(message.fallback.to) }));
+    parts.push(switched(message.fallback));
   }
   return parts.join(" · ");
 }
@@ -45,4 +50,12 @@ export function total(session) {
 /** An error in words. */
 export function failure(error) {
   return text(`error_${error?.code}`, {}, error?.message || text("error"));
+}
+
+/** What the month has used, of what is allowed. */
+export function monthWords({ total_tokens: tokens, cost_usd: cost, limit }) {
+  const parts = [text("total_tokens", { tokens: number(tokens) }), dollars(cost)];
+  if (limit?.limit_usd) parts[1] = text("of_limit", { used: dollars(limit.used_usd), limit: dollars(limit.limit_usd) });
+  else if (limit) parts.push(text("of_budget", { share: percent(limit.share) }));
+  return `${text("this_month")}: ${parts.join(" · ")}`;
 }

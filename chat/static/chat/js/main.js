@@ -3,7 +3,8 @@
 import { changeSession, createSession, exportUrl } from "./api.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
-import { failure, total } from "./facts.js";
+import { failure, monthWords, total } from "./facts.js";
+import { Keys } from "./keys.js";
 import { Sidebar } from "./sidebar.js";
 import { byId, start, text } from "./start.js";
 
@@ -17,7 +18,7 @@ let said = "";
 const picker = byId("model");
 const sidebar = new Sidebar(start.session_id, { changed: show, failed: alarm });
 const composer = new Composer({ send, stop: () => conversation.stop() });
-const conversation = new Conversation({ changed, session: merge, refused, created });
+const conversation = new Conversation({ changed, session: merge, updated, month: showMonth, refused, created });
 
 /** Say something to screen readers, once: the stream itself is never announced. */
 function announce(words) {
@@ -60,13 +61,30 @@ function merge(part) {
   if (part) show({ ...current, ...part });
 }
 
+/** Somebody renamed, archived or set it up otherwise, perhaps in another tab. */
+function updated(session) {
+  merge(session);
+  if ([...picker.options].some((option) => option.value === session.model)) picker.value = session.model;
+  sidebar.changed(current);
+}
+
+function showMonth(month) {
+  byId("month-words").textContent = monthWords(month);
+  byId("month").hidden = false;
+  const share = month.limit?.share ?? null;
+  const bar = byId("month-bar");
+  bar.hidden = share === null;
+  bar.value = Math.min(1, share ?? 0);
+  bar.dataset.level = share >= 1 ? "full" : share >= 0.8 ? "high" : "";
+}
+
 function show(session) {
   current = session;
   const title = session.title || text("untitled");
   byId("title").textContent = title;
   document.title = `${title} · Tasuki`;
   byId("used").textContent = total(session);
-  byId("export").href = exportUrl(session.id);
+  for (const link of byId("export-menu").querySelectorAll("a")) link.href = exportUrl(session.id, link.dataset.format);
   byId("export").hidden = false;
   byId("composer").hidden = session.state === "archived";
   byId("put-away").hidden = session.state !== "archived";
@@ -108,12 +126,13 @@ picker.addEventListener("change", async () => {
 
 byId("take-out").addEventListener("click", () => sidebar.unarchive(current));
 
-document.addEventListener("keydown", (event) => {
-  const isBusy = event.defaultPrevented || event.isComposing || document.querySelector("dialog[open], :popover-open");
-  const isDrawer = byId("app").classList.contains("drawer-open");
-  if (event.key === "Escape" && !isBusy && !isDrawer) conversation.stop();
+new Keys({
+  write: () => byId("text").focus(),
+  stop: () => conversation.stop(),
+  start: () => location.assign("/chat/"),
 });
 
+showMonth(start.month);
 if (start.session_id) {
   conversation.open(start.session_id, start.snapshot);
 } else {

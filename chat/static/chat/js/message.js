@@ -5,7 +5,7 @@ import { facts, failure, progress } from "./facts.js";
 import { button, make, text } from "./start.js";
 
 export class MessageView {
-  /** `wishes` has edit(message, content), regenerate(message), choose(id) and versions(message). */
+  /** `wishes` has edit(message, content), regenerate(message), stop(message), choose(id) and versions(message). */
   constructor(message, wishes) {
     this.message = message;
     this.wishes = wishes;
@@ -48,7 +48,11 @@ export class MessageView {
   }
 
   progressLine() {
-    return make("div", "progress", progress(this.message));
+    const line = make("div", "progress");
+    line.append(make("span", "", progress(this.message)));
+    const isQueued = this.message.progress?.kind === "queued";
+    if (isQueued) line.append(button(text("cancel"), () => this.wishes.stop(this.message)));
+    return line;
   }
 
   ended() {

@@ -1,10 +1,12 @@
 // The list of chats: grouped by day, searched on the server, renamed, archived, deleted.
 
-import { changeSession, deleteSession, findSessions } from "./api.js";
+import { changeSession, deleteSession, exportUrl, findSessions } from "./api.js";
 import { failure } from "./facts.js";
+import { Selection } from "./selection.js";
 import { button, byId, make, text } from "./start.js";
 
 const TYPING_PAUSE = 250;
+const SHOWN_AT_FIRST = 100;
 const DAY = 86_400_000;
 
 const midnight = (date) => new Date(date.getFullYear(), date.getMonth(), date.getDate());
@@ -26,6 +28,8 @@ export class Sidebar {
       title: item.querySelector("a").textContent.trim(),
       last_activity_at: item.dataset.at,
     }));
+    this.next = this.sessions.length < SHOWN_AT_FIRST ? null : "";
+    this.selection = new Selection(this, (words) => on.failed(words));
     this.wireSearch();
     this.wireMenu();
     this.wireDialogs();
@@ -42,19 +46,36 @@ export class Sidebar {
     byId("archive-toggle").addEventListener("click", (event) => {
       this.isArchive = !this.isArchive;
       event.currentTarget.textContent = text(this.isArchive ? "show_chats" : "show_archive");
+      this.selection.turn(false);
       this.search();
     });
+    byId("more-sessions").addEventListener("click", () => this.search(this.next));
   }
 
-  async search() {
+  get hasMore() {
+    return this.next !== null;
+  }
+
+  /** What the list shows, as the server's filters. */
+  filters() {
     const words = byId("search").value.trim();
+    const state = this.isArchive ? "archived" : "open";
+    return words ? { q: words, state } : { state };
+  }
+
+  /** Show what is found, or, with a cursor, more of it. */
+  async search(cursor = null) {
     const asked = (this.asked = {});
-    const filters = words ? { q: words } : {};
-    if (this.isArchive) filters.state = "archived";
-    const page = await findSessions(filters).catch((error) => this.on.failed(failure(error)));
-    if (!page || asked !== this.asked) return; // A newer search is on its way.
-    const wanted = page.data.filter((each) => (each.state === "archived") === this.isArchive);
-    this.sessions = wanted.sort((one, other) => other.last_activity_at.localeCompare(one.last_activity_at));
+    const page = cursor ? { cursor } : {};
+    const found = await findSessions({ ...this.filters(), ...page }).catch((error) => this.on.failed(failure(error)));
+    if (!found || asked !== this.asked) return; // A newer search is on its way.
+    const known = new Set(found.data.map((each) => each.id));
+    const kept = cursor === null ? [] : this.sessions.filter((each) => !known.has(each.id));
+    this.sessions = [...kept, ...found.data].sort((one, other) =>
+      other.last_activity_at.localeCompare(one.last_activity_at),
+    );
+    this.next = found.next;
+    if (cursor === null && this.selection.isOn) this.selection.clear();
     this.render();
   }
 
@@ -67,6 +88,7 @@ export class Sidebar {
       this.list.append(this.item(session));
     }
     if (!this.sessions.length) this.list.append(make("li", "none", text("no_sessions")));
+    byId("more-sessions").hidden = !this.hasMore;
   }
 
   item(session) {
@@ -76,6 +98,7 @@ export class Sidebar {
     const link = make("a", "", title, { href: `/chat/${session.id}/` });
     if (isChosen) link.setAttribute("aria-current", "page");
     const label = { "aria-label": text("more", { title }), "aria-haspopup": "true" };
+    if (this.selection?.isOn) item.append(this.selection.box(session, title));
     item.append(link, button("⋯", (event) => this.openMenu(session, event.currentTarget), "more", label));
     return item;
   }
@@ -89,9 +112,25 @@ export class Sidebar {
     this.render();
   }
 
+  /** Show what has become of a listed session. */
+  changed(session) {
+    if (this.sessions.some((each) => each.id === session.id)) this.replace(session);
+  }
+
+  replace(changed) {
+    const isListed = (changed.state === "archived") === this.isArchive;
+    this.sessions = this.sessions.flatMap((each) => (each.id !== changed.id ? [each] : isListed ? [changed] : []));
+    this.render();
+  }
+
+  /** Many were archived, taken out or deleted, the shown one among them. */
+  gone(ids, action) {
+    if (action === "delete" && ids.includes(this.chosenId)) location.assign("/");
+  }
+
   wireMenu() {
     this.menu = byId("menu");
-    for (const choice of this.menu.querySelectorAll("[data-action]")) {
+    for (const choice of this.menu.querySelectorAll("button[data-action]")) {
       choice.addEventListener("click", () => {
         this.menu.hidePopover();
         this[choice.dataset.action](this.target);
@@ -103,6 +142,7 @@ export class Sidebar {
     this.target = session;
     this.menu.querySelector("[data-action=archive]").hidden = this.isArchive;
     this.menu.querySelector("[data-action=unarchive]").hidden = !this.isArchive;
+    for (const link of this.menu.querySelectorAll("a")) link.href = exportUrl(session.id, link.dataset.format);
     this.menu.showPopover();
     const place = opener.getBoundingClientRect();
     const lowest = innerHeight - this.menu.offsetHeight - 8;
@@ -113,7 +153,7 @@ export class Sidebar {
 
   wireDialogs() {
     for (const dialog of document.querySelectorAll("dialog")) {
-      dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
+      for (const closer of dialog.querySelectorAll("[data-close]")) closer.addEventListener("click", () => dialog.close());
     }
     this.onSubmit("rename", () => this.apply(this.target, { title: byId("new-title").value.trim() }));
     this.onSubmit("delete", () => this.remove(this.target));
@@ -149,9 +189,7 @@ export class Sidebar {
   async apply(session, change) {
     const changed = await changeSession(session.id, change).catch((error) => this.on.failed(failure(error)));
     if (!changed) return;
-    const isListed = (changed.state === "archived") === this.isArchive;
-    this.sessions = this.sessions.flatMap((each) => (each.id !== changed.id ? [each] : isListed ? [changed] : []));
-    this.render();
+    this.replace(changed);
     if (changed.id === this.chosenId) this.on.changed(changed);
   }
 

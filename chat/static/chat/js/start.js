@@ -12,7 +12,10 @@ export function text(name, values = {}, fallback = name) {
 const numbers = new Intl.NumberFormat(start.language);
 const clock = new Intl.DateTimeFormat(start.language, { hour: "2-digit", minute: "2-digit" });
 
+const percents = new Intl.NumberFormat(start.language, { style: "percent" });
+
 export const number = (value) => numbers.format(value);
+export const percent = (share) => percents.format(share);
 export const time = (iso) => clock.format(new Date(iso));
 
 /** A decimal string as dollars, with as many digits as it needs. */

@@ -57,8 +57,8 @@ export class Tree {
     this.leaf = end.id === this.newestOf([...this.messages.values()]).id ? null : end.id;
   }
 
-  /** The reply on the shown branch that is being written, if any. */
+  /** The reply on the shown branch that is being written, or the first that waits, if any. */
   pending() {
-    return this.branch().findLast((message) => message.state === "pending") ?? null;
+    return this.branch().find((message) => message.state === "pending") ?? null;
   }
 }
