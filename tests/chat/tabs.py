@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from ai_tasks.access import keys
 from config.asgi import application
 from tests.ai_tasks.threads import apart
+from tests.realtime import check
 
 SECONDS = 10
 
@@ -28,7 +29,7 @@ class Tab:
 
     async def next(self) -> dict[str, Any]:
         """Wait for a frame."""
-        frame: dict[str, Any] = json.loads(await self.communicator.receive_from(SECONDS))
+        frame = check("chat", json.loads(await self.communicator.receive_from(SECONDS)))
         self.frames.append(frame)
         return frame
 
@@ -50,10 +51,11 @@ class Tab:
 
 
 @asynccontextmanager
-async def tab(owner: User, session_id: Any) -> AsyncIterator[Tab]:
+async def tab(owner: User, session_id: Any, query: str = "") -> AsyncIterator[Tab]:
+    """Open a socket as that user."""
     _, key = await apart(keys.create, owner, "test")
     headers = [(b"host", b"testserver"), (b"authorization", f"Bearer {key}".encode())]
-    communicator = WebsocketCommunicator(application, f"/ws/chat/{session_id}/", headers=headers)
+    communicator = WebsocketCommunicator(application, f"/ws/chat/{session_id}/{query}", headers=headers)
     accepted, _ = await communicator.connect(SECONDS)
     assert accepted
     try:

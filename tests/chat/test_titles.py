@@ -76,7 +76,9 @@ def test_the_model_sees_question_and_answer(session: ChatSession, title_task: AI
         ("x" * 500, "x" * titles.LONGEST),
     ],
 )
-def test_the_answer_becomes_the_name(session: ChatSession, title_task: AIGenerationTask, answer: str, title: str) -> None:
+def test_the_answer_becomes_the_name(
+    session: ChatSession, title_task: AIGenerationTask, answer: str, title: str
+) -> None:
     end(title_task, answer)
 
     session.refresh_from_db()

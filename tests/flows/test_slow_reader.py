@@ -41,8 +41,9 @@ class SlowReader:
             f"Authorization: Bearer {api.key}",
         ]
         self.socket.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-        while not self.socket.recv(1) == b"\n" or not self.socket.recv(2) == b"\r\n":
-            pass
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            answer += self._read(1)
 
     def say(self, **frame: str) -> None:
         """Send a frame."""

@@ -12,6 +12,7 @@ from ai_tasks import submission
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.submission import TaskRequest
 from config.asgi import application
+from tests.realtime import check
 
 HOST = [(b"host", b"testserver")]
 TEXT = "The Shinano is the longest river of Japan."
@@ -37,8 +38,7 @@ async def socket(headers: list[tuple[bytes, bytes]], path: str = "/ws/tasks/") -
 
 
 async def hear(communicator: WebsocketCommunicator) -> dict[str, Any]:
-    frame: dict[str, Any] = json.loads(await communicator.receive_from(SECONDS))
-    return frame
+    return check("tasks", json.loads(await communicator.receive_from(SECONDS)))
 
 
 async def hear_until(
