@@ -14,7 +14,7 @@ ONE = count_tokens(TURNS[:1])
 
 
 def sent(room: int, turns: list[Message] = TURNS) -> list[str]:
-    return [" ".join(turn.content.split()[:2]) for turn in context.fitting(SYSTEM, turns, room)]
+    return [" ".join(str(turn.content).split()[:2]) for turn in context.fitting(SYSTEM, turns, room)]
 
 
 def test_everything_is_sent_where_there_is_room() -> None:
