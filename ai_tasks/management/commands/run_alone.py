@@ -1,6 +1,7 @@
 """`manage.py run_alone TASK EPOCH DISPATCH`"""
 
 import signal
+import threading
 from typing import Any
 from uuid import UUID
 
@@ -24,10 +25,23 @@ class Command(BaseCommand):
 
     def handle(self, *, task_id: UUID, epoch: int, dispatch_id: UUID, **_: Any) -> None:
         """Run it to the end of this attempt."""
-        signal.signal(signal.SIGTERM, lambda *_: ticker.stop_all(progress.DRAINED))
+        signal.signal(signal.SIGTERM, _hand_back)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches both: the worker decides
         try:
             execution.run(task_id, epoch, dispatch_id)
         finally:
             ticker.close()
             gateway.stop(5.0)
+
+
+def _hand_back(*_: object) -> None:
+    """Stop the call from a thread: the interrupted one may hold the ticker's lock, or be about to begin the call."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_stop_calls, name="drain", daemon=True).start()
+
+
+def _stop_calls() -> None:
+    pause = threading.Event()
+    while True:
+        ticker.stop_all(progress.DRAINED)
+        pause.wait(0.1)

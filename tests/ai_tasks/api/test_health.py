@@ -31,7 +31,6 @@ async def test_a_ready_process_names_what_it_asked() -> None:
 async def test_a_broker_that_is_away_is_named_in_time_and_its_address_is_not(
     monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
-    monkeypatch.setattr(current_app.conf, "broker_url", f"redis://:secret@127.0.0.1:{unused_tcp_port}/0")
     monkeypatch.setattr(current_app.conf, "broker_write_url", f"redis://:secret@127.0.0.1:{unused_tcp_port}/0")
     began = time.monotonic()
 
