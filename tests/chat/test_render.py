@@ -2,6 +2,7 @@
 
 import re
 import time
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -151,6 +152,18 @@ def test_code_keeps_every_character_and_names_its_language() -> None:
     assert 'if a &lt; b and b &gt; c:  # "&amp;"' in re.sub(r"</?span[^>]*>", "", html)
     assert '<span class="k">if</span>' in html
     assert '<pre tabindex="0">' in html
+
+
+@pytest.mark.parametrize("language", ["python", "klingon"])
+@pytest.mark.parametrize("count", [1, 40, 80, 81, 82, 200, 1_000])
+def test_long_code_comes_in_groups_and_keeps_every_character(language: str, count: int) -> None:
+    code = "".join(f'x = """{place}\n\n  <&> """ # \u3042\n' for place in range(count))
+
+    html = to_html(f"```{language}\n{code}```")
+
+    [body] = re.findall(r'<code class="code-text">(.*?)</code>', html, re.DOTALL)
+    assert unescape(re.sub(r"<[^>]+>", "", body)) == code
+    assert ('class="lines"' in html) == (3 * count > 80)
 
 
 def test_tables_are_aligned_by_class() -> None:

@@ -217,7 +217,8 @@ export class Sidebar {
     opener.addEventListener("click", () => show(true));
     byId("curtain").addEventListener("click", () => show(false));
     document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && app.classList.contains("drawer-open")) show(false);
+      const isCovered = document.querySelector("dialog[open], :popover-open");
+      if (event.key === "Escape" && !isCovered && app.classList.contains("drawer-open")) show(false);
     });
   }
 }
