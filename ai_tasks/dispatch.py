@@ -190,6 +190,12 @@ def ring(provider: str) -> None:
         dispatcher.start()
 
 
+def go_first() -> None:
+    """Let this process's dispatcher, which was rung for just now, go before the caller's answer; some milliseconds."""
+    if settings.AI_DISPATCHER:
+        doorbell.let_answer()
+
+
 def ring_all() -> None:
     """Wake it for every configured provider."""
     for provider in routing.slugs():

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ai_tasks import clock, submission
+from ai_tasks import clock, dispatch, submission
 from ai_tasks.access import tickets
 from ai_tasks.api import documents, filters
 from ai_tasks.api.authentication import HasScope, priority_ceiling_of, scopes_of, user_of
@@ -83,6 +83,7 @@ class TaskCollection(TaskView):
         wish = TaskCreate(data=request.data)
         wish.is_valid(raise_exception=True)
         task, is_replayed = _create(request, wish.to_request(priority_ceiling_of(request)))
+        dispatch.go_first()
         headers = {"Location": reverse("api:task", kwargs={"task_id": str(task.pk)})}
         if is_replayed:
             headers["Idempotency-Replayed"] = "true"
