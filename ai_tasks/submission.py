@@ -1,6 +1,7 @@
 """Station 1, SUBMIT: what a person may wish of a task: submit, cancel, retry."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,7 +13,7 @@ from django.db import transaction
 from django.db.models import F
 
 from ai_tasks import affordability, clock, dispatch, finish_hooks, lease, settlement
-from ai_tasks.errors import Mistake, NotPossible, QueueFull, UnknownModel, UnknownTaskType
+from ai_tasks.errors import Mistake, NotPossible, QueueFull, TaskError, UnknownModel, UnknownTaskType
 from ai_tasks.ids import uuid7
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.states import ACTIVE, REVIVABLE, TaskStatus
@@ -59,12 +60,16 @@ def submit(
     UnknownTaskType (also for types that are not public, when `is_public`), UnknownModel, UnpricedModel, BudgetExceeded
     and QueueFull; then nothing is written.
     """
-    now = now or clock.now()
+    return _submit(owner, request, _route(request.model), is_public=is_public, now=now or clock.now())
+
+
+def _submit(
+    owner: User, request: TaskRequest, route: list[Candidate], *, is_public: bool, now: datetime
+) -> AIGenerationTask:
     task_type = registry.get(request.type)
     if is_public and not task_type.is_public:
         raise UnknownTaskType("Tasks of this type are not created directly.", errors=(Mistake("/type", "reserved"),))
     registry.validate(request.type, request.input)
-    route = _route(request.model)
     task = _draft(owner, request, task_type, route, now)
     estimate = _estimate(task, task_type, now)
     affordability.check(task, estimate, now)
@@ -76,25 +81,44 @@ def submit(
 
 @transaction.atomic
 def submit_all(
-    owner: User, requests: Sequence[TaskRequest], *, is_public: bool = False, now: datetime | None = None
+    owner: User,
+    requests: Sequence[TaskRequest],
+    *,
+    pointer: str = "",
+    is_public: bool = False,
+    now: datetime | None = None,
 ) -> list[AIGenerationTask]:
     """
     Submit several tasks, all or none, and return them in the order of their requests; raises what `submit` raises.
 
-    Within, they go by queue and class: two who submit the same in opposite order wait for, and never on, each other.
+    Its mistakes then begin with the place of the request, after `pointer`. Within, they go by queue and class: two who
+    submit the same in opposite order wait for, and never on, each other.
     """
     now = now or clock.now()
-    places = {request.model: _route(request.model)[0].provider for request in requests}
-
-    def place(index: int) -> tuple[str, str, int]:
-        request, task_type = requests[index], registry.get(requests[index].type)
-        return places[request.model], task_type.lane, _priority(request, task_type)
-
-    tasks = {
-        index: submit(owner, requests[index], is_public=is_public, now=now)
-        for index in sorted(range(len(requests)), key=place)
-    }
+    routes: dict[str, list[Candidate]] = {}
+    places: list[tuple[str, str, int, int]] = []
+    for index, request in enumerate(requests):
+        with _at(f"{pointer}/{index}"):
+            task_type = registry.get(request.type)
+            route = routes[request.model] = routes.get(request.model) or _route(request.model)
+            places.append((route[0].provider, task_type.lane, _priority(request, task_type), index))
+    tasks = {}
+    for *_, index in sorted(places):
+        with _at(f"{pointer}/{index}"):
+            tasks[index] = _submit(owner, requests[index], routes[requests[index].model], is_public=is_public, now=now)
     return [tasks[index] for index in range(len(requests))]
+
+
+@contextmanager
+def _at(pointer: str) -> Iterator[None]:
+    """Let what is wrong with one of several requests say with which."""
+    try:
+        yield
+    except TaskError as error:
+        error.errors = tuple(Mistake(pointer + each.pointer, each.detail) for each in error.errors) or (
+            Mistake(pointer, error.detail),
+        )
+        raise
 
 
 def _route(model: str) -> list[Candidate]:

@@ -17,6 +17,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Exists, F, OuterRef, Q
 
 from ai_tasks import dispatch, finish_hooks, lease, outcome, settlement, submission
+from ai_tasks.access.idempotency import REMEMBERED_FOR
 from ai_tasks.accounts import budgets, charges
 from ai_tasks.accounts.fields import QUANTUM
 from ai_tasks.accounts.models import Attempt, AttemptState, Budget, LedgerEntry
@@ -37,7 +38,6 @@ MESSAGE_PATIENCE = timedelta(seconds=10)
 """How long a handed-over entry may stand in the broker before its message counts as lost."""
 NO_ENTRY_PATIENCE = timedelta(seconds=30)
 FORGET_WORKERS_AFTER = timedelta(days=1)
-FORGET_KEYS_AFTER = timedelta(days=1)
 
 
 Row = TypeVar("Row", QueueEntry, Attempt, AIGenerationTask)
@@ -234,7 +234,7 @@ def tidy(now: datetime) -> int:
     """Delete expired tickets, old idempotency keys and worker processes long gone; return how many rows."""
     old = (
         WebSocketTicket.objects.filter(expires_at__lt=now),
-        IdempotencyRecord.objects.filter(created_at__lt=now - FORGET_KEYS_AFTER),
+        IdempotencyRecord.objects.filter(created_at__lt=now - REMEMBERED_FOR),
         WorkerProcess.objects.filter(last_seen_at__lt=now - FORGET_WORKERS_AFTER),
     )
     return sum(rows.delete()[0] for rows in old)

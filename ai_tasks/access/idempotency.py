@@ -33,7 +33,7 @@ def claim(*, owner_id: int, key: str, call: str, digest: str, now: datetime) -> 
     """
     Return the record of this key, and whether it is new.
 
-    Call it in the transaction that makes the object, and write the object's id to a new record there: then record and
+    Call it in the transaction that makes the object, and write the objects' ids to a new record there: then record and
     object exist together or not at all. A concurrent twin waits on the unique index until the first has committed.
     Raises Mismatch for another call or body, InFlight when the first does not end in time.
     """
@@ -68,11 +68,11 @@ def _bound_lock_wait(bound: str) -> None:
 def _earlier(record: IdempotencyRecord, values: dict[str, Any], now: datetime) -> tuple[IdempotencyRecord, bool]:
     if record.created_at <= now - REMEMBERED_FOR:
         fence = IdempotencyRecord.objects.filter(pk=record.pk, created_at=record.created_at)
-        if not fence.update(object_id=None, **values):
+        if not fence.update(object_ids=None, **values):
             raise InFlight
         return record, True
     if (record.call, record.digest) != (values["call"], values["digest"]):
         raise Mismatch
-    if record.object_id is None:
+    if record.object_ids is None:
         raise InFlight
     return record, False

@@ -50,7 +50,7 @@ class WebSocketTicket(models.Model):
 
 
 class IdempotencyRecord(models.Model):
-    """A create call's key, the digest of its body, and the object it made; written in the same transaction."""
+    """A create call's key, the digest of its body, and the objects it made; written in the same transaction."""
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     key = models.CharField(max_length=200)
@@ -58,7 +58,8 @@ class IdempotencyRecord(models.Model):
     """Method and path."""
     digest = models.CharField(max_length=64)
     """SHA-256 of the body."""
-    object_id = models.UUIDField(null=True, blank=True)
+    object_ids = models.JSONField(null=True, blank=True)
+    """Of the object, or of all that a bulk call made; null until they exist."""
     created_at = models.DateTimeField(db_index=True)
 
     class Meta:

@@ -128,6 +128,13 @@ class TaskList(ListDocument):
     data = TaskDocument(many=True)  # type: ignore[assignment]
 
 
+class TaskBatch(Document):
+    """The tasks of one bulk call, in its order."""
+
+    object = always("list")
+    data = TaskDocument(many=True)  # type: ignore[assignment]
+
+
 class TicketDocument(Document):
     """A right to open one WebSocket."""
 

@@ -35,6 +35,22 @@ def create_once(
     it runs in the key's transaction. `find` gets that id when the key is sent again. Raises InvalidInput, and Refused:
     409, 422 or, when it is gone, 404.
     """
+
+    def make_one() -> tuple[list[UUID], Made]:
+        object_id, made = make()
+        return [object_id], made
+
+    return create_all_once(request, call=call, make=make_one, find=lambda object_ids: find(object_ids[0]))
+
+
+def create_all_once(
+    request: Request,
+    *,
+    call: str,
+    make: Callable[[], tuple[list[UUID], Made]],
+    find: Callable[[list[UUID]], Made | None],
+) -> tuple[Made, bool]:
+    """Make several objects, once per Idempotency-Key; otherwise as `create_once`."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return make()[1], False
@@ -42,21 +58,15 @@ def create_once(
         mistake = Mistake("Idempotency-Key", "not 1 to 200 printable ASCII characters")
         raise InvalidInput("The Idempotency-Key cannot be used.", errors=(mistake,))
     with transaction.atomic():
-        return _made_or_found(request, key, call, make, find)
-
-
-def _made_or_found(
-    request: Request, key: str, call: str, make: Callable[[], tuple[UUID, Made]], find: Callable[[UUID], Made | None]
-) -> tuple[Made, bool]:
-    record, is_new = _claim(request, key, call)
-    if is_new:
-        object_id, made = make()
-        type(record).objects.filter(pk=record.pk).update(object_id=object_id)
-        return made, False
-    earlier = None if record.object_id is None else find(record.object_id)
-    if earlier is None:
-        raise refuse("not_found", "The object of this Idempotency-Key is deleted.")
-    return earlier, True
+        record, is_new = _claim(request, key, call)
+        if is_new:
+            object_ids, made = make()
+            type(record).objects.filter(pk=record.pk).update(object_ids=[str(each) for each in object_ids])
+            return made, False
+        earlier = None if record.object_ids is None else find([UUID(each) for each in record.object_ids])
+        if earlier is None:
+            raise refuse("not_found", "What was made with this Idempotency-Key is deleted.")
+        return earlier, True
 
 
 def _claim(request: Request, key: str, call: str) -> tuple[Any, bool]:

@@ -1,5 +1,6 @@
 """What `POST /tasks` takes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.validators import RegexValidator
@@ -92,17 +93,32 @@ class TaskCreate(StrictSerializer):
     metadata = Metadata(required=False)
     callback_url = HttpUrl(max_length=500, required=False)
 
-    def to_request(self, ceiling: Priority) -> TaskRequest:
-        """
-        Return the validated wish.
 
-        Raises InvalidInput when it is more urgent than the caller may ask for: 422 rather than 403, as it is one member
-        of the body that must change.
-        """
-        values = dict(self.validated_data)
-        if (priority := values.get("priority")) is not None and priority < ceiling:
-            mistake = Mistake("/priority", f"At most {ceiling.word} is allowed.")
-            raise InvalidInput(f"This caller may ask for {ceiling.word} at most.", errors=(mistake,))
-        if related := values.pop("related", None):
-            values["related"] = (related["type"], related["id"])
-        return TaskRequest(**values)
+def request_of(wish: Mapping[str, Any], ceiling: Priority, *, pointer: str = "") -> TaskRequest:
+    """
+    Return a validated wish, which stands at that pointer in the body.
+
+    Raises InvalidInput when it is more urgent than the caller may ask for: 422 rather than 403, as it is one member of
+    the body that must change.
+    """
+    values = dict(wish)
+    if (priority := values.get("priority")) is not None and priority < ceiling:
+        mistake = Mistake(f"{pointer}/priority", f"At most {ceiling.word} is allowed.")
+        raise InvalidInput(f"This caller may ask for {ceiling.word} at most.", errors=(mistake,))
+    if related := values.pop("related", None):
+        values["related"] = (related["type"], related["id"])
+    return TaskRequest(**values)
+
+
+MOST_AT_ONCE = 1_000
+
+
+class TasksCreate(StrictSerializer):
+    """Tasks that are created together, or not at all."""
+
+    tasks = serializers.ListField(child=TaskCreate(), min_length=1, max_length=MOST_AT_ONCE)
+
+    def to_requests(self, ceiling: Priority) -> list[TaskRequest]:
+        """Return the validated wishes; raises what `request_of` raises."""
+        wishes = self.validated_data["tasks"]
+        return [request_of(wish, ceiling, pointer=f"/tasks/{place}") for place, wish in enumerate(wishes)]

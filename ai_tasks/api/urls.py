@@ -24,6 +24,7 @@ def with_and_without_slash(route: str, view: View, name: str) -> list[URLPattern
 
 ROUTES: list[tuple[str, View, str]] = [
     ("v1/tasks", streams.task_collection, "tasks"),
+    ("v1/tasks/bulk", views.TaskBulk.as_view(), "tasks-bulk"),
     ("v1/tasks/<str:task_id>", views.TaskDetail.as_view(), "task"),
     ("v1/tasks/<str:task_id>/cancel", views.TaskCancel.as_view(), "task-cancel"),
     ("v1/tasks/<str:task_id>/retry", views.TaskRetry.as_view(), "task-retry"),

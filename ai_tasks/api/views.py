@@ -14,10 +14,10 @@ from ai_tasks import clock, dispatch, submission
 from ai_tasks.access import tickets
 from ai_tasks.api import documents, filters
 from ai_tasks.api.authentication import HasScope, priority_ceiling_of, scopes_of, user_of
-from ai_tasks.api.once import IDEMPOTENCY_KEY, create_once
+from ai_tasks.api.once import IDEMPOTENCY_KEY, create_all_once, create_once
 from ai_tasks.api.pagination import page
 from ai_tasks.api.problems import refuse
-from ai_tasks.api.serializers import TaskCreate
+from ai_tasks.api.serializers import TaskCreate, TasksCreate, request_of
 from ai_tasks.errors import InvalidInput, Mistake
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.representation import moment, new_task_json, task_json, tasks_json
@@ -82,7 +82,7 @@ class TaskCollection(TaskView):
         wait_seconds(request.query_params.get("wait", "0"))
         wish = TaskCreate(data=request.data)
         wish.is_valid(raise_exception=True)
-        task, is_replayed = _create(request, wish.to_request(priority_ceiling_of(request)))
+        task, is_replayed = _create(request, request_of(wish.validated_data, priority_ceiling_of(request)))
         dispatch.go_first()
         headers = {"Location": reverse("api:task", kwargs={"task_id": str(task.pk)})}
         if is_replayed:
@@ -106,6 +106,36 @@ def _create(request: Request, wish: submission.TaskRequest) -> tuple[AIGeneratio
         return task.pk, task
 
     return create_once(request, call="POST /tasks", make=make, find=lambda task_id: find_own(owner.pk, str(task_id)))
+
+
+class TaskBulk(TaskView):
+    """`/tasks/bulk`"""
+
+    @extend_schema(
+        operation_id="createTasks",
+        summary="Create up to 1,000 tasks, all or none",
+        parameters=[IDEMPOTENCY_KEY],
+        request=TasksCreate,
+        responses={202: documents.TaskBatch, **documents.problem_answers(400, 402, 409, 413, 415, 422, 429)},
+    )
+    def post(self, request: Request) -> Response:
+        """Accept the tasks, in the order in which they stand; where one cannot be, none is."""
+        wish = TasksCreate(data=request.data)
+        wish.is_valid(raise_exception=True)
+        requests, owner = wish.to_requests(priority_ceiling_of(request)), user_of(request)
+
+        def make() -> tuple[list[UUID], list[AIGenerationTask]]:
+            made = submission.submit_all(owner, requests, pointer="/tasks", is_public=True)
+            return [task.pk for task in made], made
+
+        def find(task_ids: list[UUID]) -> list[AIGenerationTask] | None:
+            found = AIGenerationTask.objects.find_by_user(owner).in_bulk(task_ids)
+            return [found[task_id] for task_id in task_ids if task_id in found] or None
+
+        tasks, is_replayed = create_all_once(request, call="POST /tasks/bulk", make=make, find=find)
+        headers = {"Idempotency-Replayed": "true"} if is_replayed else {}
+        data = tasks_json(tasks, known=[task.entry for task in tasks if task.entry])
+        return Response({"object": "list", "data": data}, 202, headers=headers)
 
 
 class TaskDetail(TaskView):
