@@ -83,6 +83,8 @@ def _request(begun: Lease) -> CompletionRequest:
         messages=prompt.messages,
         max_output_tokens=min(prompt.max_output_tokens, begun.max_output_tokens or prompt.max_output_tokens),
         temperature=prompt.temperature,
+        top_p=prompt.top_p,
+        stop=prompt.stop,
         tools=prompt.tools,
         tool_choice=prompt.tool_choice,
         answer_format=prompt.answer_format,

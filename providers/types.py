@@ -75,6 +75,9 @@ class CompletionRequest:
     max_output_tokens: int
     """Always sent to the provider, so that the money held for the call is a bound."""
     temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    """Where one of these comes, the answer ends before it."""
     tools: tuple[Tool, ...] = ()
     tool_choice: str = ""
     """auto, none, required, or the name of the one tool to call; empty: as the provider likes."""
@@ -85,6 +88,12 @@ class CompletionRequest:
     total_timeout_seconds: float = 600.0
     options: Mapping[str, Any] = field(default_factory=dict)
     """Extra settings that only some adapters read (the simulator's script)."""
+
+    @property
+    def sampling(self) -> dict[str, float]:
+        """`temperature` and `top_p`, as far as they are given."""
+        given = {"temperature": self.temperature, "top_p": self.top_p}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 BUCKETS = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning")

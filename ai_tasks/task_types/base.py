@@ -29,6 +29,8 @@ class Prompt:
     messages: tuple[Message, ...]
     max_output_tokens: int
     temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
     tools: tuple[Tool, ...] = ()
     tool_choice: str = ""
     answer_format: AnswerFormat | None = None

@@ -38,6 +38,8 @@ ANSWER_FORMAT = {
 SETTINGS: dict[str, Any] = {
     "max_output_tokens": {"type": "integer", "minimum": 1, "maximum": MAX_OUTPUT_TOKENS},
     "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+    "top_p": {"type": "number", "minimum": 0, "maximum": 1},
+    "stop": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 200}, "maxItems": 4},
     "tools": {"type": "array", "items": TOOL, "maxItems": 128},
     "tool_choice": {"type": "string", "description": "auto, none, required, or the name of one of the tools."},
     "answer_format": ANSWER_FORMAT,
@@ -68,6 +70,8 @@ def build(task: TaskLike) -> Prompt:
         messages=_messages(given),
         max_output_tokens=given.get("max_output_tokens", DEFAULT_MAX_OUTPUT_TOKENS),
         temperature=given.get("temperature"),
+        top_p=given.get("top_p"),
+        stop=tuple(given.get("stop", ())),
         tools=tuple(
             Tool(tool["name"], tool.get("description", ""), tool.get("parameters", {"type": "object"}))
             for tool in given.get("tools", ())

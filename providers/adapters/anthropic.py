@@ -74,8 +74,11 @@ def body_for(request: CompletionRequest, prompt_cache: str = "") -> dict[str, An
     }
     if system := "\n\n".join(storable(turn.text) for turn in request.messages if turn.role == "system"):
         body["system"] = system
-    if request.temperature is not None:
-        body["temperature"] = min(request.temperature, HOTTEST)
+    body |= request.sampling
+    if "temperature" in body:
+        body["temperature"] = min(body["temperature"], HOTTEST)
+    if request.stop:
+        body["stop_sequences"] = list(request.stop)
     if request.tools:
         body["tools"] = [
             {"name": tool.name, "description": storable(tool.description), "input_schema": tool.parameters}

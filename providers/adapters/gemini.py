@@ -84,11 +84,15 @@ def _path(model: str) -> str:
     return f"models/{quote(model, safe='')}"
 
 
+SAMPLING = {"temperature": "temperature", "top_p": "topP"}
+
+
 def body_for(request: CompletionRequest) -> dict[str, Any]:
     """Return the body of a request."""
     config: dict[str, Any] = {"maxOutputTokens": request.max_output_tokens}
-    if request.temperature is not None:
-        config["temperature"] = request.temperature
+    config |= {SAMPLING[name]: value for name, value in request.sampling.items()}
+    if request.stop:
+        config["stopSequences"] = list(request.stop)
     if request.answer_format:
         config |= {"responseMimeType": "application/json", "responseJsonSchema": request.answer_format.schema}
     body: dict[str, Any] = {"contents": _contents(request.messages), "generationConfig": config}

@@ -30,9 +30,13 @@ class OpenAIAdapter(HttpAdapter):
         self.max_tokens_field = config.options.get("max_tokens_field") or (NEWER_FIELD if is_newer else "max_tokens")
         self._has_responses = config.options.get("responses", False)
 
+    def _takes_responses(self, request: CompletionRequest) -> bool:
+        """Is it sent in the Responses format, which has no stop sequences?"""
+        return self._has_responses and not request.stop
+
     def post_for(self, request: CompletionRequest, key: str) -> Post:
         """Return what asks for this completion."""
-        if self._has_responses:
+        if self._takes_responses(request):
             return Post(f"{self.root}/responses", openai_responses.body_for(request), _authorized(key))
         body = openai_wire.body_for(
             request,
@@ -43,7 +47,7 @@ class OpenAIAdapter(HttpAdapter):
 
     def answer_for(self, request: CompletionRequest, key: str) -> Answer:
         """Return the reader of its answer."""
-        kind = openai_responses.ResponsesAnswer if self._has_responses else openai_wire.ChatAnswer
+        kind = openai_responses.ResponsesAnswer if self._takes_responses(request) else openai_wire.ChatAnswer
         return kind(request, key)
 
     async def embed(self, request: EmbeddingRequest) -> Embeddings:

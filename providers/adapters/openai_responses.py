@@ -29,8 +29,7 @@ def body_for(request: CompletionRequest) -> dict[str, Any]:
         "stream": request.stream,
         "store": False,
     }
-    if request.temperature is not None:
-        body["temperature"] = request.temperature
+    body |= request.sampling
     if request.tools:
         body["tools"] = [{"type": "function", "strict": False, **tool_json(tool)} for tool in request.tools]
     if request.tool_choice:

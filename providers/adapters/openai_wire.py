@@ -32,8 +32,9 @@ def body_for(request: CompletionRequest, *, max_tokens_field: str, include_usage
     }
     if request.stream and include_usage:
         body["stream_options"] = {"include_usage": True}
-    if request.temperature is not None:
-        body["temperature"] = request.temperature
+    body |= request.sampling
+    if request.stop:
+        body["stop"] = list(request.stop)
     if request.tools:
         body["tools"] = [{"type": "function", "function": tool_json(tool)} for tool in request.tools]
     if request.tool_choice:

@@ -91,9 +91,15 @@ def _words(script: Script, failure: str, request: CompletionRequest) -> tuple[st
         text = simulator_answers.value_of(request.answer_format.schema)
     else:
         text = storable(simulator_answers.answer(request.messages, script.seed))
+    text = _until(text, request.stop)
     said = tokens.prefix(text, request.max_output_tokens)
     reason = FinishReason.STOP if said == text else FinishReason.LENGTH
     return (tokens.prefix(said, script.fail_after_tokens) if failure else said), reason
+
+
+def _until(text: str, stops: tuple[str, ...]) -> str:
+    """Return the text before the first of these that it has."""
+    return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
 
 
 async def _spoken(text: str, script: Script) -> AsyncGenerator[tuple[int, str], None]:

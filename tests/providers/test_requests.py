@@ -49,6 +49,8 @@ def conversation(sent: Sent) -> Callable[[Format], Any]:
             tool_choice="get_weather",
             answer_format=AnswerFormat(SCHEMA, "size", strict=True),
             temperature=1.5,
+            top_p=0.9,
+            stop=() if form is RESPONSES else ("\n\n",),
             max_output_tokens=77,
         )
         return vendor.bodies[0]

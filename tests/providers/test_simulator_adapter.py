@@ -3,6 +3,7 @@
 import pytest
 from pytest_django import Settings
 
+from providers.types import FinishReason
 from tests.providers.adapter_contract import PATIENCE, AdapterContract
 from tests.providers.calls import Call
 from tests.providers.embedding_contract import EmbeddingContract
@@ -35,3 +36,9 @@ def test_two_hundred_calls_wait_at_the_same_time() -> None:
     calls = [Call("simulator", simulate={"latency_ms": 300, "output_tokens": 2}) for _ in range(200)]
 
     assert {call.result().usage.output_tokens for call in calls} == {2}
+
+
+def test_an_answer_ends_before_a_stop_sequence() -> None:
+    completion = Call("simulator", simulate={"text": "One. Two. Three."}, stop=("Three", "Two")).result()
+
+    assert (completion.text, completion.finish_reason) == ("One. ", FinishReason.STOP)
