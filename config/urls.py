@@ -14,6 +14,7 @@ admin.site.index_title = _("Operations")
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("ai_tasks.api.urls")),
+    path("v1/", include("ai_tasks.compat.urls")),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),

@@ -67,7 +67,7 @@ def _wait(request: HttpRequest) -> int:
 
 async def _when_ended(task_id: UUID, seconds: int) -> dict[str, Any]:
     with suppress(TimeoutError):
-        async with asyncio.timeout(seconds), aclosing(_generator(follow(task_id, MAX_SEQ))) as events:
+        async with asyncio.timeout(seconds), aclosing(closable(follow(task_id, MAX_SEQ))) as events:
             async for _ in events:
                 pass
     return await in_thread(_task_json, task_id)
@@ -90,8 +90,8 @@ async def task_events(request: HttpRequest, task_id: str) -> HttpResponseBase:
 
 async def _frames(task_id: UUID, after: int) -> AsyncIterator[bytes]:
     async with (
-        aclosing(_generator(follow(task_id, after))) as events,
-        aclosing(_with_silence(events, PING_SECONDS)) as told,
+        aclosing(closable(follow(task_id, after))) as events,
+        aclosing(with_silence(events, PING_SECONDS)) as told,
     ):
         async for event in told:
             yield b": ping\n\n" if event is None else _frame(event)
@@ -103,7 +103,7 @@ def _frame(event: TaskEvent) -> bytes:
     return f"{place}event: {event.name}\ndata: {json.dumps(event.data, ensure_ascii=False)}\n\n".encode()
 
 
-async def _with_silence(
+async def with_silence(
     events: AsyncGenerator[TaskEvent, None], seconds: float
 ) -> AsyncGenerator[TaskEvent | None, None]:
     """Yield the events, and None whenever none came for so long."""
@@ -126,6 +126,6 @@ async def _with_silence(
             await coming
 
 
-def _generator(events: AsyncIterator[TaskEvent]) -> AsyncGenerator[TaskEvent, None]:
+def closable(events: AsyncIterator[TaskEvent]) -> AsyncGenerator[TaskEvent, None]:
     """Say what an async generator function returns: it can be closed."""
     return events  # type: ignore[return-value]

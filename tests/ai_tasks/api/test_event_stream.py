@@ -93,7 +93,7 @@ async def test_silence_is_filled_with_comments() -> None:
         await asyncio.sleep(0.05)
         yield event
 
-    heard = [each async for each in streams._with_silence(silent(), 0.02)]
+    heard = [each async for each in streams.with_silence(silent(), 0.02)]
 
     assert heard[0] is None
     assert heard[-1] == event

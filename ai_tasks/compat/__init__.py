@@ -1,0 +1,1 @@
+"""What clients of OpenAI's API speak: their requests become tasks, tasks their answers (platform.openai.com/docs)."""

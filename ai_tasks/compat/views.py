@@ -1,0 +1,93 @@
+"""/v1: each view checks a request and makes one domain call; what waits is in ai_tasks.compat.streams."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from ai_tasks import dispatch, submission
+from ai_tasks.api.authentication import HasScope, priority_ceiling_of, user_of
+from ai_tasks.api.once import create_once
+from ai_tasks.api.problems import refuse
+from ai_tasks.api.serializers import TaskCreate, request_of
+from ai_tasks.api.views import find_own
+from ai_tasks.compat import chat_requests, errors
+from ai_tasks.models import AIGenerationTask
+from ai_tasks.models_on_offer import models_on_offer
+
+
+@extend_schema(exclude=True)
+class CompatView(APIView):
+    """A view whose errors are OpenAI's."""
+
+    permission_classes: Any = (HasScope,)
+    scope = "tasks"
+
+    def get_exception_handler(self) -> Any:
+        """Return what turns exceptions into answers."""
+        return errors.handle
+
+
+class ChatCompletions(CompatView):
+    """`/v1/chat/completions`: makes the task."""
+
+    def post(self, request: Request) -> Response:
+        """Return the task's id and how it is to be answered."""
+        asked = chat_requests.checked(request.data)
+        wish = TaskCreate(data=chat_requests.wish_of(asked))
+        wish.is_valid(raise_exception=True)
+        task = create(
+            request, request_of(wish.validated_data, priority_ceiling_of(request)), "POST /v1/chat/completions"
+        )
+        usage = bool(asked.get("stream_options", {}).get("include_usage"))
+        return Response({"task_id": task.pk, "stream": asked.get("stream", False), "include_usage": usage}, 202)
+
+
+def create(request: Request, wish: submission.TaskRequest, call: str) -> AIGenerationTask:
+    """Submit the task, once per Idempotency-Key, and let it start."""
+    owner = user_of(request)
+
+    def make() -> tuple[UUID, AIGenerationTask]:
+        task = submission.submit(owner, wish, is_public=True)
+        return task.pk, task
+
+    task, _ = create_once(request, call=call, make=make, find=lambda task_id: find_own(owner.pk, str(task_id)))
+    dispatch.go_first()
+    return task
+
+
+class Models(CompatView):
+    """`/v1/models`"""
+
+    def get(self, request: Request) -> Response:
+        """Return the routes' aliases and the models that are known and priced."""
+        return Response({"object": "list", "data": [_model(name) for name, _ in models_on_offer()]})
+
+
+class Model(CompatView):
+    """`/v1/models/{model}`"""
+
+    def get(self, request: Request, model: str) -> Response:
+        """Return one of them."""
+        if model not in dict(models_on_offer()):
+            raise refuse("unknown_model", f"There is no model {model[:160]!r} on offer.")
+        return Response(_model(model))
+
+
+def _model(name: str) -> dict[str, Any]:
+    provider, slash, _ = name.partition("/")
+    return {"id": name, "object": "model", "created": 0, "owned_by": provider if slash else "route"}
+
+
+class NotFound(CompatView):
+    """Whatever else is asked for under /v1/."""
+
+    permission_classes = ()
+    authentication_classes = ()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse every method alike."""
+        raise refuse("not_found", f"There is nothing at {request.method} {request.path[:200]}.")
