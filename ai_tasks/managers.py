@@ -9,13 +9,15 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Avg, Count, F, Max, Q, QuerySet, Sum
+from django.db.models import F, Max, Q, QuerySet
 
 from ai_tasks import admission, capacity, clock, lease, settlement
+from ai_tasks.accounts import coverage
 from ai_tasks.chunks import Piece
 from ai_tasks.errors import NotPossible
 from ai_tasks.lease import Lease
 from ai_tasks.states import ACTIVE, REVIVABLE, TERMINAL, TaskStatus
+from ai_tasks.statistics import StatisticsVerbs
 from providers import routing
 from providers.errors import ProviderError
 from providers.types import Completion
@@ -94,7 +96,7 @@ def _narrow(
     return found if limit is None else found[:limit]
 
 
-class AIGenerationTaskManager(models.Manager.from_queryset(AIGenerationTaskQuerySet)):
+class AIGenerationTaskManager(StatisticsVerbs, models.Manager.from_queryset(AIGenerationTaskQuerySet)):
     """The AIGenerationTask repository. Claiming and its fences are in ai_tasks.execution, which the verbs here name."""
 
     def find_by_id(self, task_id: UUID) -> AIGenerationTask | None:
@@ -222,36 +224,8 @@ class AIGenerationTaskManager(models.Manager.from_queryset(AIGenerationTaskQuery
         """Delete logically: a live task is cancelled first, one that runs is asked to stop. Its ledger stays."""
         at = now or clock.now()
         settlement.cancel(self.all(), task.pk, at)
-        self.filter(pk=task.pk, deleted_at=None).update(deleted_at=at, version=F("version") + 1)
-
-    def count_by_status(self, *, since: datetime | None = None, provider: str | None = None) -> dict[str, int]:
-        """Return how many tasks are in each status, zeros included; of those created since then, when given."""
-        found = self.alive().filter(**({"created_at__gte": since} if since else {}))
-        found = found.filter(**({"provider": provider} if provider else {}))
-        counts = dict(found.order_by().values_list("status").annotate(count=Count("id")))
-        return {status: counts.get(status, 0) for status in TaskStatus.values}
-
-    def calculate_average_processing_time(
-        self, *, since: datetime | None = None, provider: str | None = None, type_name: str | None = None
-    ) -> timedelta | None:
-        """Return the mean time from first start to finish of completed tasks; None when there are none."""
-        found = self.filter(status=TaskStatus.COMPLETED, **({"finished_at__gte": since} if since else {}))
-        found = found.filter(**({"provider": provider} if provider else {}))
-        found = found.filter(**({"type": type_name} if type_name else {}))
-        mean: timedelta | None = found.aggregate(mean=Avg(F("finished_at") - F("started_at")))["mean"]
-        return mean
-
-    def get_provider_statistics(self, *, since: datetime | None = None) -> dict[str, dict[str, Any]]:
-        """Return per provider: `completed`, `failed`, `active` and `cost_usd` of tasks created since then."""
-        found = self.alive().filter(**({"created_at__gte": since} if since else {})).order_by().values("provider")
-        cost = self.model._meta.get_field("cost_usd")
-        rows = found.annotate(
-            completed=Count("id", filter=Q(status=TaskStatus.COMPLETED)),
-            failed=Count("id", filter=Q(status__in=REVIVABLE)),
-            active=Count("id", filter=Q(status__in=ACTIVE)),
-            cost_usd=Sum("cost_usd", output_field=type(cost)()),
-        )
-        return {row.pop("provider"): row for row in rows}
+        if self.filter(pk=task.pk, deleted_at=None).update(deleted_at=at, version=F("version") + 1):
+            coverage.mark_stale(self.filter(pk=task.pk).values_list("finished_at", flat=True).get())
 
 
 class ChunkManager(models.Manager["Chunk"]):

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from ai_tasks.access.models import ApiKey, IdempotencyRecord, WebSocketTicket
 from ai_tasks.accounts.fields import UsdField
 from ai_tasks.accounts.models import Attempt, Budget, BudgetAlarm, BudgetPeriod, Hold, LedgerEntry
+from ai_tasks.accounts.rollup_models import RollupState, StaleMinute, TaskStat, UsageStat
 from ai_tasks.chunks import Piece, unfold
 from ai_tasks.ids import uuid7
 from ai_tasks.managers import AIGenerationTaskManager, ChunkManager, WorkerProcessManager
@@ -27,6 +28,10 @@ __all__ = [
     "Hold",
     "IdempotencyRecord",
     "LedgerEntry",
+    "RollupState",
+    "StaleMinute",
+    "TaskStat",
+    "UsageStat",
     "WebSocketTicket",
     "WorkerProcess",
 ]
@@ -90,6 +95,8 @@ class AIGenerationTask(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     """Start of the first attempt."""
     finished_at = models.DateTimeField(null=True, blank=True)
+    purged_at = models.DateTimeField(null=True, blank=True)
+    """When what it was asked and answered was deleted, long after its end; its bill stays."""
     updated_at = models.DateTimeField(auto_now=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
 
@@ -121,6 +128,16 @@ class AIGenerationTask(models.Model):
                 fields=("-finished_at",),
                 condition=Q(status__in=(TaskStatus.FAILED, TaskStatus.TIMED_OUT)),
                 name="task_failed",
+            ),
+            # What is not rolled up yet.
+            models.Index(
+                fields=("finished_at", "status", "provider"), condition=Q(finished_at__isnull=False), name="task_ended"
+            ),
+            # What is to be purged next.
+            models.Index(
+                fields=("finished_at",),
+                condition=Q(finished_at__isnull=False, purged_at__isnull=True),
+                name="task_unpurged",
             ),
         ]
         ordering = ("-id",)

@@ -77,6 +77,7 @@ def _shape(task: AIGenerationTask, why: Waiting | None) -> Json:
         "created_at": moment(task.created_at),
         "started_at": moment(task.started_at),
         "finished_at": moment(task.finished_at),
+        "purged_at": moment(task.purged_at),
     }
 
 

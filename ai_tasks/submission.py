@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import F
 
 from ai_tasks import affordability, clock, dispatch, finish_hooks, lease, settlement
+from ai_tasks.accounts import coverage
 from ai_tasks.errors import Mistake, NotPossible, QueueFull, TaskError, UnknownModel, UnknownTaskType
 from ai_tasks.ids import uuid7
 from ai_tasks.models import AIGenerationTask
@@ -231,6 +232,8 @@ def retry(task: AIGenerationTask, *, now: datetime | None = None) -> AIGeneratio
         return fresh
     if fresh.status not in REVIVABLE:
         raise NotPossible(f"A {fresh.status} task cannot be tried again.")
+    if fresh.purged_at:
+        raise NotPossible("What the task was asked is not kept any more: create a new one.")
     TaskQueue.objects.take_from_dlq([fresh.pk], now=now)
     return revive(fresh, fresh.route, 0, now)
 
@@ -258,6 +261,7 @@ def revive(
         "updated_at": now,
         "version": F("version") + 1,
     }
+    coverage.mark_stale(task.finished_at)
     AIGenerationTask.objects.filter(pk=task.pk).update(**values)
     fresh = AIGenerationTask.objects.get(pk=task.pk)
     _enqueue(fresh, _estimate(fresh, task_type, now), now)

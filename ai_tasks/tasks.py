@@ -10,7 +10,7 @@ from celery.exceptions import Ignore
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 
-from ai_tasks import clock, dispatch, execution, finish_hooks, quarantine, sweeps, worker
+from ai_tasks import clock, dispatch, execution, finish_hooks, quarantine, retention, rollups, sweeps, worker
 from ai_tasks.accounts import alarms
 from ai_tasks.redrives import jobs
 from queueing.models import Redrive, TaskQueue
@@ -94,6 +94,18 @@ def run_finish_hooks(**_: Any) -> None:
 def note_flow(**_: Any) -> None:
     """Measure how fast the queues move."""
     TaskQueue.objects.note_flow(clock.now())
+
+
+@shared_task(name="ai_tasks.roll_up", ignore_result=True)
+def roll_up(**_: Any) -> None:
+    """Roll up what has ended, for statistics and reports."""
+    rollups.roll_up(clock.now())
+
+
+@shared_task(name="ai_tasks.prune", ignore_result=True)
+def prune(**_: Any) -> None:
+    """Delete what has been kept for long enough, some thousand rows at a time."""
+    retention.prune(clock.now())
 
 
 @shared_task(name="ai_tasks.resume_redrives", ignore_result=True)

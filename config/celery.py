@@ -29,6 +29,8 @@ app.conf.beat_schedule = {
     "budgets": _every(5, "ai_tasks.watch_budgets"),
     "finish-hooks": _every(5, "ai_tasks.run_finish_hooks"),
     "redrives": _every(2, "ai_tasks.resume_redrives"),
+    "rollups": _every(60, "ai_tasks.roll_up"),
+    "retention": _every(300, "ai_tasks.prune"),
     "flow": _every(60, "ai_tasks.note_flow"),
     "tidy": _every(300, "ai_tasks.tidy"),
     "close-idle-sessions": _every(300, "chat.close_idle_sessions"),

@@ -189,6 +189,10 @@ AI_CONTROL_THREADS = 2
 """Threads beside them that only sweeps use, so that rescue never waits behind the work to be rescued."""
 AI_QUEUE_TOTAL_MARK = env.integer("AI_QUEUE_TOTAL_MARK", 1_000_000, least=1)
 """Entries of all queues together from which on new ones are refused; the marks of each queue are in its row."""
+AI_KEEP_PAYLOADS = timedelta(days=env.integer("AI_KEEP_PAYLOADS_DAYS", 90, least=1))
+"""How long after its end a task keeps what it was asked and answered; its row and its bill are kept for good."""
+AI_KEEP_DEAD_LETTERS = timedelta(days=env.integer("AI_KEEP_DEAD_LETTERS_DAYS", 90, least=1))
+"""How long dead letters are kept that were redriven or discarded; open ones are kept, and so are their payloads."""
 AI_DISPATCHER = env.boolean("AI_DISPATCHER", default=True)
 """May this process hand work to Celery?"""
 

@@ -16,6 +16,11 @@ def to_quantum(amount: Decimal) -> Decimal:
     return amount.quantize(QUANTUM, rounding=ROUND_CEILING)
 
 
+def from_quanta(quanta: int) -> Decimal:
+    """Return the amount of a stored number."""
+    return Decimal(quanta) / SCALE
+
+
 def plain_usd(amount: Decimal) -> str:
     """Return an amount as a plain decimal string without trailing zeros."""
     text = f"{amount:f}"
@@ -32,7 +37,7 @@ class UsdField(models.BigIntegerField):
 
     def from_db_value(self, value: int | None, *_: Any) -> Decimal | None:
         """Return the stored number as a Decimal."""
-        return None if value is None else Decimal(value) / SCALE
+        return None if value is None else from_quanta(value)
 
     def to_python(self, value: Any) -> Any:
         """Return the value as a Decimal."""

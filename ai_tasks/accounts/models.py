@@ -169,6 +169,7 @@ class LedgerEntry(UsageBuckets):
             ),
         ]
         indexes = [
+            models.Index(fields=("created_at",), name="ledger_created"),
             models.Index(fields=("owner", "created_at"), name="ledger_owner"),
             models.Index(fields=("provider", "created_at"), name="ledger_provider"),
         ]

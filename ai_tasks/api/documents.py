@@ -112,6 +112,7 @@ class TaskDocument(Document):
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
+    purged_at = serializers.DateTimeField(allow_null=True, help_text="Since then input and output are gone.")
 
 
 class ListDocument(Document):

@@ -1,0 +1,34 @@
+"""Sums of the ledger: its rollups, and what is not rolled up yet."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import BigIntegerField, Q, QuerySet, Sum, Value
+
+from ai_tasks.accounts import coverage
+from ai_tasks.accounts.models import LedgerEntry
+from ai_tasks.accounts.rollup_models import UsageStat
+
+QUARTER = coverage.HOUR / 4
+
+
+def parts(begins: datetime, ends: datetime | None = None) -> tuple[QuerySet[Any], QuerySet[Any]]:
+    """
+    Return the rollups and the entries that together are the ledger from `begins` to before `ends`, each entry once.
+
+    Both must be multiples of a quarter of an hour.
+    """
+    told, rest = UsageStat.objects.filter(starts_at__gte=begins), LedgerEntry.objects.filter(created_at__gte=begins)
+    if ends is not None:
+        told, rest = told.filter(starts_at__lt=ends), rest.filter(created_at__lt=ends)
+    return told, rest.filter(created_at__gte=coverage.rolled_until(coverage.USAGE)).order_by()
+
+
+def spent_by_provider(since: datetime | None) -> list[QuerySet[Any]]:
+    """Return queries of (provider, 0, 0, 0, amount in quanta), since the quarter of an hour of that time."""
+    begins = coverage.floor(coverage.beginning(since), QUARTER)
+    nothing = Value(0)
+    amount = Sum("amount_usd", output_field=BigIntegerField(), filter=Q(amount_usd__isnull=False), default=0)
+    return [
+        each.values_list("provider").annotate(c=nothing, f=nothing, a=nothing, usd=amount) for each in parts(begins)
+    ]

@@ -1,0 +1,99 @@
+"""
+Deletes what has been kept for long enough; each kind in batches of their own transactions.
+
+Tasks, attempts and the ledger stay for good: they are the bill. What a task was asked and answered can go without it.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+
+from ai_tasks.accounts.coverage import MINUTES_KEPT
+from ai_tasks.accounts.models import Attempt
+from ai_tasks.accounts.rollup_models import Period, TaskStat
+from ai_tasks.models import AIGenerationTask, Chunk
+from queueing.models import DeadLetter
+
+BATCH = 500
+MOST_BATCHES = 20
+GONE: dict[str, Any] = {"input": {}, "output": None, "metadata": {}, "callback_url": ""}
+"""What a purged task has instead of its payload. The code of its error stays, its words go."""
+
+
+def prune(now: datetime, *, most: int = MOST_BATCHES, batch: int = BATCH) -> dict[str, int]:
+    """
+    Delete up to so many batches of each kind and return how many rows of each: `payloads`, `dead_letters`, `minutes`.
+
+    Whatever somebody else has locked is left to the next run. Killed at any point it has deleted whole batches.
+    """
+    kinds: dict[str, Callable[[datetime, int], int]] = {
+        "payloads": _purge_payloads,
+        "dead_letters": _delete_letters,
+        "minutes": _delete_minutes,
+    }
+    counts = dict.fromkeys(kinds, 0)
+    for name, delete in kinds.items():
+        for _ in range(most):
+            counts[name] += (deleted := delete(now, batch))
+            if deleted < batch:
+                break
+    return counts
+
+
+def due(now: datetime) -> dict[str, int]:
+    """Return how many rows of each kind `prune` would delete, if it ran to its end."""
+    return {
+        "payloads": old_payloads(now).count(),
+        "dead_letters": _old_letters(now).count(),
+        "minutes": _old_minutes(now).count(),
+    }
+
+
+def old_payloads(now: datetime) -> QuerySet[Any]:
+    """Return the tasks whose payload goes: ended long ago, and without an open dead letter, which may yet need it."""
+    letters = DeadLetter.objects.open().filter(task_id=OuterRef("pk"))
+    old = AIGenerationTask.objects.filter(purged_at=None, finished_at__lt=now - settings.AI_KEEP_PAYLOADS)
+    return old.filter(~Exists(letters)).order_by("finished_at")
+
+
+@transaction.atomic
+def _purge_payloads(now: datetime, batch: int) -> int:
+    rows = old_payloads(now).select_for_update(skip_locked=True, of=("self",), no_key=True)[:batch]
+    tasks = {task.pk: task for task in rows.only("pk", "error")}
+    for task in tasks.values():
+        if task.error:
+            task.error["message"] = ""
+    AIGenerationTask.objects.bulk_update([task for task in tasks.values() if task.error], ["error"])
+    Chunk.objects.filter(task_id__in=tasks).delete()
+    Attempt.objects.filter(task_id__in=tasks).exclude(error_message="").update(error_message="")
+    AIGenerationTask.objects.filter(pk__in=tasks).update(purged_at=now, **GONE)
+    return len(tasks)
+
+
+def _old_letters(now: datetime) -> QuerySet[Any]:
+    settled = DeadLetter.objects.exclude(resolution="open")
+    return settled.filter(resolved_at__lt=now - settings.AI_KEEP_DEAD_LETTERS).order_by("pk")
+
+
+def _old_minutes(now: datetime) -> QuerySet[Any]:
+    """Hours and days of statistics stay."""
+    return TaskStat.objects.filter(period=Period.MINUTE, starts_at__lt=now - MINUTES_KEPT).order_by("pk")
+
+
+def _delete_letters(now: datetime, batch: int) -> int:
+    return _delete(_old_letters(now), batch)
+
+
+def _delete_minutes(now: datetime, batch: int) -> int:
+    return _delete(_old_minutes(now), batch)
+
+
+@transaction.atomic
+def _delete(rows: QuerySet[Any], batch: int) -> int:
+    chosen = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True)[:batch])
+    rows.model._base_manager.filter(pk__in=chosen).delete()
+    return len(chosen)

@@ -1,0 +1,204 @@
+"""Rollups: statistics read from them are those of the tasks and the ledger themselves."""
+
+import random
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import connection
+
+from ai_tasks import clock, rollups
+from ai_tasks.accounts import coverage, histograms
+from ai_tasks.accounts.coverage import DAY, HOUR, MINUTE, floor
+from ai_tasks.models import AIGenerationTask, LedgerEntry, RollupState, StaleMinute, TaskStat, UsageStat
+from ai_tasks.states import TaskStatus
+from ai_tasks.submission import retry
+from tests.engine import answer, at, at_once, claimed, fresh, text_task
+
+pytestmark = pytest.mark.usefixtures("providers_ready")
+tasks = AIGenerationTask.objects
+ENDED = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.TIMED_OUT)
+
+
+def ended_tasks(owner: User, times: list[datetime], chance: random.Random) -> list[AIGenerationTask]:
+    """Write tasks that ended at these times."""
+    rows = [
+        AIGenerationTask(
+            owner=owner,
+            type=chance.choice(("text.generate", "chat.reply")),
+            status=chance.choice(ENDED),
+            requested_model="default",
+            provider=chance.choice(("simulator", "second")),
+            model="sim-1",
+            input={},
+            created_at=time - timedelta(seconds=chance.randint(5, 500)),
+            started_at=time - timedelta(seconds=chance.random() * 5),
+            finished_at=time,
+            deadline_at=time,
+        )
+        for time in times
+    ]
+    return AIGenerationTask.objects.bulk_create(rows)
+
+
+def expected(since: datetime | None = None, **only: str) -> dict[str, int]:
+    """Count by the tasks alone."""
+    rows = tasks.alive().filter(**only).values_list("status", "finished_at")
+    counts = Counter(status for status, ended in rows if since is None or (ended and ended >= since))
+    return {status: counts[status] for status in TaskStatus.values}
+
+
+def everything() -> list[tuple[Any, ...]]:
+    columns = ("period", "starts_at", "provider", "task_type", "status", "count", "wait_time", "run_time")
+    stats: list[tuple[Any, ...]] = list(TaskStat.objects.order_by(*columns).values_list(*columns))
+    usage = UsageStat.objects.order_by("starts_at", "provider", "model", "owner", "task_type")
+    return stats + list(usage.values_list("starts_at", "provider", "calls", "input_tokens", "amount_usd"))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_counts_are_those_of_the_tasks_however_far_they_are_rolled_up(alice: User, seed: int) -> None:
+    chance = random.Random(seed)
+    now = floor(clock.now(), MINUTE)
+    span_seconds = chance.choice((3_000, 90_000, 5 * 86_400))
+    times = [now - timedelta(seconds=chance.random() * span_seconds) for _ in range(150)]
+    ended_tasks(alice, times, chance)
+    whole = chance.choice((10, 90))
+    for moment in sorted(now - timedelta(seconds=chance.random() * span_seconds) for _ in range(3)):
+        rollups.roll_up(moment, most=whole)
+
+    for _ in range(6):
+        since = coverage.beginning(now - timedelta(seconds=chance.random() * span_seconds), now)
+        assert tasks.count_by_status(since=since) == expected(since)
+        assert tasks.count_by_status(since=since, provider="second") == expected(since, provider="second")
+        mean = tasks.calculate_average_processing_time(since=since)
+        took = [
+            task.finished_at - task.started_at
+            for task in tasks.filter(status="completed", finished_at__gte=since)
+            if task.finished_at and task.started_at
+        ]
+        assert (mean is None) == (not took)
+        if mean is not None:
+            assert abs(mean - sum(took, timedelta(0)) / len(took)) < timedelta(milliseconds=1)
+    assert tasks.count_by_status() == expected()
+
+
+def test_rolled_up_twice_or_anew_they_are_the_same(alice: User) -> None:
+    chance, now = random.Random(1), floor(clock.now(), DAY)
+    ended_tasks(alice, [now - timedelta(seconds=chance.random() * 200_000) for _ in range(80)], chance)
+    for _ in range(3):
+        text_task(alice, now=now - 3 * HOUR)
+        lease = claimed(now=now - 3 * HOUR)
+        tasks.complete(lease.task.pk, lease.epoch, answer(), now=now - 3 * HOUR + MINUTE)
+    while rollups.roll_up(now + HOUR):
+        pass
+    before = everything()
+
+    assert rollups.roll_up(now + HOUR) == 0
+    assert everything() == before
+    call_command("rebuild_rollups", f"--since={(now - 4 * DAY).date()}")
+    while rollups.roll_up(now + HOUR):
+        pass
+
+    assert everything() == before
+    assert {stat.period for stat in TaskStat.objects.all()} == {"minute", "hour", "day"}
+
+
+def test_what_has_just_ended_is_left_to_the_next_run(alice: User) -> None:
+    now = floor(clock.now(), HOUR)
+    chance = random.Random(2)
+    ended_tasks(alice, [now - timedelta(seconds=400), now - timedelta(seconds=20)], chance)
+
+    rollups.roll_up(now)
+
+    assert sum(stat.count for stat in TaskStat.objects.filter(period="minute")) == 1
+    assert sum(tasks.count_by_status().values()) == 2
+
+
+def test_a_task_that_is_tried_again_or_deleted_leaves_its_minute(alice: User) -> None:
+    chance, now = random.Random(3), floor(clock.now(), DAY)
+    rows = ended_tasks(alice, [now - timedelta(minutes=61)] * 3, chance)
+    tasks.filter(pk__in=[row.pk for row in rows]).update(
+        status="failed",
+        provider="simulator",
+        type="text.generate",
+        route=[["simulator", "sim-1"]],
+        input={"prompt": "a"},
+    )
+    while rollups.roll_up(now + HOUR):
+        pass
+    assert tasks.count_by_status()["failed"] == 3
+
+    retry(fresh(rows[0]), now=now)
+    tasks.delete(fresh(rows[1]), now=now)
+    rollups.roll_up(now + HOUR)
+
+    assert tasks.count_by_status() == dict.fromkeys(TaskStatus.values, 0) | {"failed": 1, "pending": 1}
+    assert [stat.count for stat in TaskStat.objects.order_by("period")] == [1, 1, 1]
+    assert not StaleMinute.objects.exists()
+
+
+def test_sums_of_the_ledger_are_exact(alice: User, bob: User) -> None:
+    for number, owner in enumerate((alice, bob, alice)):
+        text_task(owner, now=at(number * 1_000))
+        lease = claimed(now=at(number * 1_000))
+        tasks.complete(lease.task.pk, lease.epoch, answer(output_tokens=number + 1), now=at(number * 1_000 + 2))
+    spent = sum(entry.amount_usd or 0 for entry in LedgerEntry.objects.all())
+
+    before = tasks.get_provider_statistics()
+    rollups.roll_up(at(2_000))
+    between = tasks.get_provider_statistics()
+    rollups.roll_up(at(9_000))
+
+    assert before == between == tasks.get_provider_statistics()
+    assert before["simulator"]["cost_usd"] == spent > 0
+    assert sum(stat.calls for stat in UsageStat.objects.all()) == 3
+    assert sum(stat.amount_usd for stat in UsageStat.objects.all()) == spent
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_beats_at_once_count_nothing_twice(alice: User) -> None:
+    chance, now = random.Random(4), floor(clock.now(), HOUR)
+    ended_tasks(alice, [now - timedelta(seconds=chance.random() * 90_000) for _ in range(60)], chance)
+
+    outcomes = at_once([lambda: rollups.roll_up(now)] * 4)
+    while rollups.roll_up(now):
+        pass
+
+    assert not any(isinstance(each, Exception) for each in outcomes)
+    assert (
+        sum(stat.count for stat in TaskStat.objects.filter(period="minute"))
+        + tasks.filter(finished_at__gte=RollupState.objects.get(name="tasks").until).count()
+        == 60
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_percentiles_are_within_an_eighth(seed: int) -> None:
+    chance = random.Random(seed)
+    times = sorted(timedelta(milliseconds=chance.lognormvariate(6, 2)) for _ in range(500))
+    parts: list[dict[str, int]] = [{}, {}, {}]
+    for time in times:
+        histograms.count(chance.choice(parts), time)
+
+    for share in (0.01, 0.5, 0.95, 0.99):
+        read = histograms.percentile(histograms.merged(parts), share)
+        exact = times[max(0, round(share * 500) - 1)]
+        assert read
+        assert read / exact == pytest.approx(1, abs=0.125) or exact < timedelta(milliseconds=2)
+
+
+def test_statistics_do_not_read_what_is_rolled_up(alice: User) -> None:
+    chance, now = random.Random(5), floor(clock.now(), DAY)
+    ended_tasks(alice, [now - timedelta(seconds=chance.random() * 200_000) for _ in range(50)], chance)
+    while rollups.roll_up(now + HOUR):
+        pass
+    counts = tasks.count_by_status()
+
+    with connection.cursor() as cursor:
+        # Nobody may do this; it shows where the numbers come from.
+        cursor.execute("UPDATE ai_tasks_aigenerationtask SET status = 'completed'")
+
+    assert tasks.count_by_status() == counts
