@@ -12,14 +12,14 @@ from uuid import UUID, uuid4
 from django.db import transaction
 from django.db.models import QuerySet
 
-from ai_tasks import capacity, clock
+from ai_tasks import breaker, capacity, clock
 from ai_tasks.accounts import bounds, budgets
 from ai_tasks.accounts.models import Attempt, BudgetPeriod, Hold
+from ai_tasks.breaker import Probes
 from ai_tasks.capacity import Room
 from ai_tasks.locks import ProviderBusy, take_provider_lock
 from ai_tasks.purse import Purse
 from ai_tasks.states import TaskStatus
-from providers import control, routing
 from providers.types import Candidate
 from queueing.entries import share_key
 from queueing.models import PriorityClass, QueueEntry, TaskQueue
@@ -127,6 +127,7 @@ class _Chosen:
     dispatch: Dispatch
     amount_usd: Decimal | None
     periods: list[BudgetPeriod]
+    is_model_probe: bool
 
 
 class _Admission:
@@ -140,6 +141,7 @@ class _Admission:
         self.provider = queue.provider
         self.now = now
         self.purse = Purse(tasks, now)
+        self.probes = Probes(self.provider, room.gates, now)
         self._chosen: list[_Chosen] = []
         self._handed: Counter[str] | None = None
         """Entries at the provider by user; counted where the queue bounds them."""
@@ -178,25 +180,26 @@ class _Admission:
             if not self.purse.moves_on(entry):
                 self._park(entry, ParkedReason.UNPRICED, key=f"{self.provider}/{entry.model}")
             return None
-        if self.room.is_probe and not routing.take_probe(self.provider, self.now + capacity.PROBE_LEASE, self.now):
-            self.room.at_most = 0
+        if not self.probes.take(entry.model):
             return None
         if not self.purse.hold(periods, amount or ZERO):
-            if self.room.is_probe:
-                control.give_probe_back(self.provider)
+            self.probes.give_back(entry.model)
             if (tight := self.purse.tight(periods, amount or ZERO)) and not self.purse.moves_on(entry):
                 self._park(entry, ParkedReason.BUDGET, key=str(tight.budget_id), until=tight.ends_at)
             return None
         dispatch = Dispatch(
             entry.task_id, entry.epoch + 1, uuid4(), entry.provider, entry.lane, is_alone=entry.is_quarantined
         )
-        return _Chosen(entry, dispatch, amount, periods)
+        return _Chosen(entry, dispatch, amount, periods, is_model_probe=self.probes.is_for(entry.model))
 
     def _parks(self, entry: QueueEntry) -> bool:
-        """Park the entry if a gate of its own refuses it."""
+        """Park the entry, or send it on, if a gate of its own refuses it."""
         tokens, model = entry.estimate_tokens, entry.model
         if self.room.is_larger_than_limits(model, tokens):
             self._park(entry, ParkedReason.UNSATISFIABLE, key=f"{self.provider}/{model}")
+        elif until := self.probes.shut_until(model):
+            if not self.purse.moves_on(entry):
+                self._park(entry, ParkedReason.CIRCUIT_OPEN, key=breaker.key(self.provider, model), until=until)
         elif TaskQueue.objects.yields_to_another(entry) or self._yields_to_own(entry):
             return True
         elif reason := self.room.model_refusal(model, tokens):
@@ -267,6 +270,7 @@ class _Admission:
             reserved_tokens=entry.estimate_tokens,
             reserved_usd=chosen.amount_usd,
             is_probe=self.room.is_probe,
+            is_model_probe=chosen.is_model_probe,
             admitted_at=self.now,
         )
 

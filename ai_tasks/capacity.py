@@ -23,8 +23,6 @@ from queueing.states import EntryState, Lane, Priority
 
 WINDOW = timedelta(seconds=61)
 """A minute, and a second for clocks and the way to the provider."""
-PROBE_LEASE = timedelta(seconds=120)
-"""How long a half-open circuit waits for its one call before another may be tried."""
 MAX_QUEUED = 32
 """Entries of a provider that may stand in Celery at once: the most that an urgent one finds ahead of it."""
 UNLIMITED = 1_000_000_000
@@ -68,6 +66,8 @@ class Room:
     at_most: int = UNLIMITED
     """1 for a half-open circuit's probe."""
     is_probe: bool = False
+    gates: dict[str, Gate] = field(default_factory=dict)
+    """The provider's (""), and those of models that are in trouble by themselves."""
 
     def refusal(self, lane: str, priority: int, tokens: int) -> str:
         """Return why the provider cannot take one more of these now; empty when it can."""
@@ -154,7 +154,8 @@ def _close_gates(room: Room, provider: str, queues: Iterable[TaskQueue], now: da
     for queue in queues:
         if queue.is_paused(now):
             room.closed[queue.lane] = Gate("paused", queue.paused_until)
-    gate = routing.gate(provider, now)
+    room.gates = routing.gates(provider, now)
+    gate = room.gates[""]
     if gate.probe:
         room.at_most, room.is_probe = 1, True
     elif gate.reason:

@@ -2,7 +2,7 @@
 Station 7, PUBLISH: tell whoever watches that a task moved, after the commit. A hint, never the record.
 
 Groups: `task.<id>` (its moves and chunks), `user.<id>` (its moves), `rel.<digest>` (of a related entity), and
-`operations` (what operators want to know: budgets, ...).
+`operations` (what operators want to know: budgets, circuits).
 Messages are `{"type": "tasuki.event", "event": {...}}` with `event["name"]` among `task.updated`, `task.chunks` and
 what other apps send to related groups.
 """

@@ -15,13 +15,12 @@ from django.db import transaction
 from django.db.models import DateTimeField, F, QuerySet
 from django.db.models.functions import Coalesce
 
-from ai_tasks import chunks, doorbell, events
+from ai_tasks import breaker, chunks, doorbell, events
 from ai_tasks.accounts import budgets
 from ai_tasks.accounts.models import Attempt, AttemptState
-from ai_tasks.capacity import PROBE_LEASE
 from ai_tasks.chunks import Piece
 from ai_tasks.states import ChunkKind, TaskStatus
-from providers import control, routing
+from providers import routing
 from queueing.models import QueueEntry, TaskQueue
 from queueing.statements import Param, Update
 from queueing.states import EntryState, ParkedReason
@@ -106,12 +105,16 @@ def _lease(task: Any, epoch: int, max_output_tokens: int) -> Lease:
 
 
 def is_shut(entry: QueueEntry, now: datetime) -> bool:
-    """Has a gate of the provider closed since the entry was admitted? A half-open circuit lets its probe pass."""
+    """Has a gate of the provider or its model closed since the entry was admitted? A probe passes its circuit."""
     if TaskQueue.objects.queue(entry.provider, entry.lane).is_paused(now):
         return True
-    if not routing.gate(entry.provider, now).reason:
+    gates = routing.gates(entry.provider, now)
+    shut = {model for model in ("", entry.model) if model in gates and gates[model].reason}
+    if not shut:
         return False
-    return not Attempt.objects.of_lease(entry.task_id, entry.epoch).filter(is_probe=True).exists()
+    attempt = Attempt.objects.of_lease(entry.task_id, entry.epoch).first()
+    tried = {model for model in breaker.probed(attempt) if gates[model].is_probing} if attempt else set()
+    return not shut <= tried
 
 
 def give_back(tasks: QuerySet[Any], entry: QueueEntry, now: datetime, *, until: datetime | None = None) -> bool:
@@ -145,13 +148,7 @@ def release_attempt(entry: QueueEntry, now: datetime) -> None:
     for attempt in Attempt.objects.of_lease(entry.task_id, entry.epoch).filter(state=AttemptState.ADMITTED):
         Attempt.objects.filter(pk=attempt.pk).update(state=AttemptState.RELEASED)
         budgets.settle(attempt, budgets.ZERO, now)
-        end_probe(attempt, now)
-
-
-def end_probe(attempt: Attempt, now: datetime) -> None:
-    """Let another call try the half-open circuit, if this one was to and ended without a verdict."""
-    if attempt.is_probe and now < attempt.admitted_at + PROBE_LEASE:
-        control.give_probe_back(attempt.provider)
+        breaker.end_probe(attempt, now)
 
 
 DEADLINE_GRACE = timedelta(seconds=30)

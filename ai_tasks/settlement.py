@@ -15,11 +15,11 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from ai_tasks import chunks, doorbell, outcome, policy
+from ai_tasks import breaker, chunks, doorbell, outcome, policy
 from ai_tasks.accounts import attempts, charges
 from ai_tasks.accounts.models import Attempt, AttemptState, LedgerEntry
 from ai_tasks.chunks import Piece
-from ai_tasks.lease import announce, end_probe, release_attempt
+from ai_tasks.lease import announce, release_attempt
 from ai_tasks.states import ACTIVE, TaskStatus
 from ai_tasks.task_types import registry
 from providers import control
@@ -30,11 +30,6 @@ from queueing.statements import Param, Select
 from queueing.states import EntryState
 
 NOTHING_USED = Usage(source=UsageSource.COUNTED)
-FAILURES_THAT_OPEN = 5
-"""Failed attempts in a row after which a provider's circuit opens."""
-FAST_FAILURES_THAT_OPEN = 2
-"""The same where the provider cannot be reached at all."""
-UNREACHABLE = ("unavailable", "connect_timeout")
 
 
 def _locked(tasks: QuerySet[Any], task_id: UUID, epoch: int) -> tuple[QueueEntry, Any, Attempt] | None:
@@ -86,8 +81,7 @@ def complete(
     charges.charge(attempt, task, completion.usage, is_running=True, now=now)
     values = {"output": output, "usage": charges.public_usage(completion.usage), "error": None}
     outcome.finish(tasks, entry, task, TaskStatus.COMPLETED, now, used_tokens=completion.usage.total, **values)
-    if attempt.is_probe:
-        control.close(entry.provider, cause="probe_answered", now=now)
+    breaker.succeeded(attempt, now)
     return True
 
 
@@ -132,25 +126,14 @@ def fail(
     counter = "tries" if error.used_up else "infrastructure_tries"
     setattr(task, counter, getattr(task, counter) + 1)
     tasks.filter(pk=task_id).update(**{counter: F(counter) + 1})
-    _tell_provider(attempt, error, now)
+    if isinstance(error, RateLimited):
+        control.block(attempt.provider, until=now + policy.retry_after(error), now=now)
+    breaker.failed(attempt, error, now)
     task.cost_usd = charges.total_usd(task_id)
     decision = policy.after_error(task, registry.get(task.type), error, now)
     what = {"code": error.code, "message": storable(str(error))[:500], "retryable": error.retryable}
     outcome.carry_out(tasks, entry, task, decision, what, now)
     return True
-
-
-def _tell_provider(attempt: Attempt, error: ProviderError, now: datetime) -> None:
-    """Close the provider's rate gate, and trip or close its circuit, where the error asks for it."""
-    if isinstance(error, RateLimited):
-        control.block(attempt.provider, until=now + policy.retry_after(error), now=now)
-    if attempt.is_probe and not error.trips_circuit:
-        control.close(attempt.provider, cause="probe_answered", now=now)
-    if not error.trips_circuit:
-        return
-    enough = FAST_FAILURES_THAT_OPEN if error.code in UNREACHABLE else FAILURES_THAT_OPEN
-    if attempt.is_probe or Attempt.objects.failed_in_a_row(attempt.provider, enough) >= enough:
-        control.trip(attempt.provider, cause=error.code, now=now)
 
 
 @transaction.atomic
@@ -176,7 +159,7 @@ def stop(
     entry, task, attempt = held
     chunks.write(task, pieces)
     attempts.end(attempt, AttemptState.CANCELLED, usage, now)
-    end_probe(attempt, now)
+    breaker.end_probe(attempt, now)
     why = "stopped before the provider reported its usage"
     charges.charge(attempt, task, usage, reason=why, is_running=True, now=now)
     TaskQueue.objects.correct_share(entry, usage.total)
@@ -232,7 +215,7 @@ def lose(tasks: QuerySet[Any], entry: QueueEntry, now: datetime, *, is_verdict: 
     entry, task, attempt = held
     started = Attempt.objects.filter(pk=attempt.pk, state=AttemptState.STARTED)
     started.update(state=AttemptState.LOST, finished_at=now, error_class="worker_lost")
-    end_probe(attempt, now)
+    breaker.end_probe(attempt, now)
     task.crashes += 1
     tasks.filter(pk=task.pk).update(crashes=F("crashes") + 1)
     what = {"code": "worker_lost", "message": "The worker that ran it went away.", "retryable": True}

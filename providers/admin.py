@@ -7,7 +7,16 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from providers import pricing
-from providers.models import Circuit, CircuitTransition, Price, Provider, ProviderLimit, Route, RouteCandidate
+from providers.models import (
+    Circuit,
+    CircuitRule,
+    CircuitTransition,
+    Price,
+    Provider,
+    ProviderLimit,
+    Route,
+    RouteCandidate,
+)
 
 
 class StateAdmin(admin.ModelAdmin):
@@ -33,24 +42,39 @@ class LimitInline(admin.TabularInline):
     extra = 0
 
 
+class RuleInline(admin.StackedInline):
+    """When a provider's circuits open."""
+
+    model = CircuitRule
+
+
+def _circuit(provider: Provider) -> Circuit | None:
+    return next((circuit for circuit in provider.circuits.all() if not circuit.model), None)
+
+
 @admin.register(Provider)
 class ProviderAdmin(admin.ModelAdmin):
     """Providers and their limits; which there are, the environment says."""
 
     list_display = ("slug", "adapter", "circuit_state", "blocked_until", "created_at")
     readonly_fields = ("slug", "adapter", "created_at")
-    inlines = (LimitInline,)
-    list_select_related = ("circuit",)
+    inlines = (LimitInline, RuleInline)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Return the providers with their circuits."""
+        return super().get_queryset(request).prefetch_related("circuits")
 
     @admin.display(description=_("circuit"))
     def circuit_state(self, provider: Provider) -> str:
         """Return the state of the provider's breaker."""
-        return provider.circuit.get_state_display()
+        circuit = _circuit(provider)
+        return circuit.get_state_display() if circuit else ""
 
     @admin.display(description=_("blocked until"))
     def blocked_until(self, provider: Provider) -> Any:
         """Return the provider's own Retry-After."""
-        return provider.circuit.blocked_until
+        circuit = _circuit(provider)
+        return circuit and circuit.blocked_until
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """The environment names them."""
@@ -65,7 +89,17 @@ class ProviderAdmin(admin.ModelAdmin):
 class CircuitAdmin(StateAdmin):
     """Breakers."""
 
-    list_display = ("provider", "state", "mode", "cause", "opened_at", "open_until", "probe_until", "blocked_until")
+    list_display = (
+        "provider",
+        "model",
+        "state",
+        "mode",
+        "cause",
+        "opened_at",
+        "open_until",
+        "probe_until",
+        "blocked_until",
+    )
     list_filter = ("state", "mode")
 
 
@@ -73,7 +107,7 @@ class CircuitAdmin(StateAdmin):
 class CircuitTransitionAdmin(StateAdmin):
     """Every move of a breaker."""
 
-    list_display = ("created_at", "provider", "from_state", "to_state", "cause")
+    list_display = ("created_at", "provider", "model", "from_state", "to_state", "cause")
     list_filter = ("provider", "to_state")
     show_full_result_count = False
 

@@ -7,10 +7,19 @@ from django.conf import settings
 from django.db import transaction
 
 from providers import circuits, pricing, registry
-from providers.models import Circuit, CircuitMode, Price, Provider, ProviderLimit, Route, RouteCandidate
+from providers.models import Circuit, CircuitMode, CircuitRule, Price, Provider, ProviderLimit, Route, RouteCandidate
 from providers.types import ProviderConfig
 
-__all__ = ["block", "close", "ensure_providers", "set_circuit_mode", "trip"]
+__all__ = [
+    "block",
+    "close",
+    "closed_since",
+    "ensure_providers",
+    "give_probe_back",
+    "rule",
+    "set_circuit_mode",
+    "trip",
+]
 
 SIMULATOR_CONCURRENCY, DEFAULT_CONCURRENCY = 64, 16
 SIMULATOR_USD = {"input": "0.10", "cache_read": "0.05", "cache_write": "0.10", "output": "0.40", "reasoning": "0.40"}
@@ -21,11 +30,13 @@ trip = circuits.trip
 close = circuits.close
 block = circuits.block
 give_probe_back = circuits.give_probe_back
+closed_since = circuits.closed
+rule = circuits.rule
 
 
-def set_circuit_mode(provider: str, mode: CircuitMode | str, now: datetime) -> None:
-    """Force the provider's circuit open or closed, or give it back to itself."""
-    circuits.set_mode(provider, CircuitMode(mode), now)
+def set_circuit_mode(provider: str, mode: CircuitMode | str, now: datetime, *, model: str = "") -> bool:
+    """Force the circuit of a provider or of its model open or closed, or give it back to itself; True if it changed."""
+    return circuits.set_mode(provider, CircuitMode(mode), now, model=model)
 
 
 def ensure_providers(now: datetime) -> None:
@@ -51,6 +62,8 @@ def _ensure_provider(config: ProviderConfig, now: datetime) -> None:
     Circuit.objects.bulk_create([Circuit(provider=provider)], ignore_conflicts=True)
     if is_new and (config.adapter == "simulator" or config.options.get("simulate")):
         Price.objects.bulk_create(_simulator_prices(provider, now))
+        # Its callers script its failures: there is nothing that an operator could mend.
+        CircuitRule.objects.create(provider=provider, waits_for_operator=False)
 
 
 def _simulator_prices(provider: Provider, now: datetime) -> list[Price]:

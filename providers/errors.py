@@ -22,7 +22,29 @@ ProviderError
 └── QuotaExhausted           our account there has no money left
 """
 
+from enum import StrEnum
+
 from providers.types import Usage
+
+
+class Blame(StrEnum):
+    """Whose circuit an error counts against."""
+
+    NOBODY = ""
+    """The provider did its work, or cannot be judged by this."""
+    MODEL = "model"
+    PROVIDER = "provider"
+
+
+class Opens(StrEnum):
+    """When an error opens the circuit that it counts against."""
+
+    NEVER = "no"
+    WITH_OTHERS = "with others"
+    """Where there are enough of them: in a row, or among the calls of a span of time."""
+    AT_ONCE = "at once"
+    UNTIL_OPERATOR = "until an operator acts"
+    """At once, and time alone mends nothing."""
 
 
 class ProviderError(Exception):
@@ -34,8 +56,8 @@ class ProviderError(Exception):
     """May the same provider be asked again, later?"""
     falls_back = True
     """May the route's next candidate be asked instead?"""
-    trips_circuit = False
-    """Does it count against the provider's circuit?"""
+    blames = Blame.NOBODY
+    opens = Opens.NEVER
     used_up = True
     """Does it use up one of the task's tries? False where the provider did no work for us."""
 
@@ -61,30 +83,34 @@ class Overloaded(ProviderError):
     """The provider is overloaded."""
 
     code = "overloaded"
-    trips_circuit = True
     used_up = False
+    blames = Blame.MODEL
+    opens = Opens.WITH_OTHERS
 
 
 class Unavailable(ProviderError):
     """The provider is unavailable."""
 
     code = "unavailable"
-    trips_circuit = True
     used_up = False
+    blames = Blame.PROVIDER
+    opens = Opens.WITH_OTHERS
 
 
 class StreamCut(ProviderError):
     """The stream ended before the answer did."""
 
     code = "stream_cut"
-    trips_circuit = True
+    blames = Blame.PROVIDER
+    opens = Opens.WITH_OTHERS
 
 
 class ProviderTimeout(ProviderError):
     """The provider took too long."""
 
     code = "timeout"
-    trips_circuit = True
+    blames = Blame.PROVIDER
+    opens = Opens.WITH_OTHERS
 
 
 class ConnectTimeout(ProviderTimeout):
@@ -110,7 +136,8 @@ class TotalTimeout(ProviderTimeout):
     """The whole answer took too long."""
 
     code = "total_timeout"
-    trips_circuit = False
+    blames = Blame.NOBODY
+    opens = Opens.NEVER
 
 
 class MalformedAnswer(ProviderError):
@@ -153,6 +180,8 @@ class AuthenticationFailed(ProviderError):
 
     code = "authentication_failed"
     retryable = False
+    blames = Blame.PROVIDER
+    opens = Opens.UNTIL_OPERATOR
 
 
 class PermissionRefused(ProviderError):
@@ -167,6 +196,8 @@ class ModelNotFound(ProviderError):
 
     code = "model_not_found"
     retryable = False
+    blames = Blame.MODEL
+    opens = Opens.AT_ONCE
 
 
 class QuotaExhausted(ProviderError):
@@ -174,3 +205,5 @@ class QuotaExhausted(ProviderError):
 
     code = "quota_exhausted"
     retryable = False
+    blames = Blame.PROVIDER
+    opens = Opens.UNTIL_OPERATOR

@@ -3,8 +3,13 @@
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
+from providers.circuit_models import CIRCUIT_MOVES as CIRCUIT_MOVES
+from providers.circuit_models import Circuit as Circuit
+from providers.circuit_models import CircuitMode as CircuitMode
+from providers.circuit_models import CircuitRule as CircuitRule
+from providers.circuit_models import CircuitState as CircuitState
+from providers.circuit_models import CircuitTransition as CircuitTransition
 from providers.managers import PriceManager, ProviderManager, RouteManager
 from providers.matching import check_clause
 from providers.types import BUCKETS, Unpriced
@@ -80,79 +85,6 @@ class ProviderLimit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.provider_id}/{self.model or '*'}"
-
-
-class CircuitState(models.TextChoices):
-    """A provider's breaker."""
-
-    CLOSED = "closed", pgettext_lazy("circuit", "closed")
-    """Calls go through."""
-    OPEN = "open", pgettext_lazy("circuit", "open")
-    """No calls until `open_until`."""
-    HALF_OPEN = "half_open", pgettext_lazy("circuit", "half-open")
-    """One probe at a time, leased until `probe_until`."""
-
-
-class CircuitMode(models.TextChoices):
-    """Who decides the state."""
-
-    AUTO = "auto", _("automatic")
-    FORCED_OPEN = "forced_open", _("forced open")
-    FORCED_CLOSED = "forced_closed", _("forced closed")
-
-
-CIRCUIT_MOVES: dict[CircuitState, set[CircuitState]] = {
-    CircuitState.CLOSED: {CircuitState.OPEN},
-    CircuitState.OPEN: {CircuitState.HALF_OPEN, CircuitState.CLOSED},
-    CircuitState.HALF_OPEN: {CircuitState.CLOSED, CircuitState.OPEN},
-}
-
-
-class Circuit(models.Model):
-    """The breaker and the Retry-After gate of a provider, shared by all processes."""
-
-    provider = models.OneToOneField(Provider, on_delete=models.CASCADE, primary_key=True, related_name="circuit")
-    state = models.CharField(max_length=10, choices=CircuitState.choices, default=CircuitState.CLOSED)
-    mode = models.CharField(max_length=14, choices=CircuitMode.choices, default=CircuitMode.AUTO)
-    cause = models.CharField(max_length=200, blank=True, default="")
-    """Error code that opened it last."""
-    opened_at = models.DateTimeField(null=True, blank=True)
-    open_until = models.DateTimeField(null=True, blank=True)
-    """When it turns half-open; null while open: only an operator can close it."""
-    open_seconds = models.PositiveIntegerField(default=0)
-    """Length of the last open period; doubles up to a cap, back to 0 on close."""
-    probe_until = models.DateTimeField(null=True, blank=True)
-    """Lease of the half-open probe; null or past: free."""
-    blocked_until = models.DateTimeField(null=True, blank=True)
-    """The provider's own Retry-After."""
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(condition=Q(state__in=CircuitState.values), name="circuit_state_known"),
-        ]
-        verbose_name = _("circuit")
-        verbose_name_plural = _("circuits")
-
-    def __str__(self) -> str:
-        return f"{self.provider_id}: {self.state}"
-
-
-class CircuitTransition(models.Model):
-    """Every move of a circuit, with its cause; append-only."""
-
-    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="circuit_transitions")
-    from_state = models.CharField(max_length=10, choices=CircuitState.choices)
-    to_state = models.CharField(max_length=10, choices=CircuitState.choices)
-    cause = models.CharField(max_length=200)
-    created_at = models.DateTimeField(db_index=True)
-
-    class Meta:
-        ordering = ("-id",)
-        verbose_name = _("circuit transition")
-        verbose_name_plural = _("circuit transitions")
-
-    def __str__(self) -> str:
-        return f"{self.provider_id}: {self.from_state} → {self.to_state}"
 
 
 def _usd() -> models.DecimalField:

@@ -6,7 +6,7 @@ from typing import Any
 
 from providers import circuits, registry, windows
 from providers.models import Circuit, Price, ProviderLimit, Route, RouteCandidate
-from providers.types import Candidate, Gate, Limits, ModelChoice
+from providers.types import OPEN_GATE, Candidate, Gate, Limits, ModelChoice
 
 __all__ = [
     "Gate",
@@ -14,6 +14,8 @@ __all__ = [
     "UnknownModel",
     "circuit",
     "gate",
+    "gates",
+    "is_named",
     "limits",
     "models",
     "patience",
@@ -70,21 +72,31 @@ def limits(provider: str) -> dict[str, Limits]:
     }
 
 
-def gate(provider: str, now: datetime) -> Gate:
-    """Return whether calls may go to the provider now, and if not, why and until when."""
-    return circuits.gate(provider, now)
+gates = circuits.gates
+take_probe = circuits.take_probe
+
+
+def gate(provider: str, now: datetime, *, model: str = "") -> Gate:
+    """Return whether calls may go to the provider, or to one of its models, and if not, why and until when."""
+    return gates(provider, now).get(model, OPEN_GATE)
 
 
 def circuit(provider: str) -> dict[str, Any]:
-    """Return the provider's circuit as it is stored: `state`, `mode`, `cause`, `opened_at`, `open_until`."""
-    columns = ("state", "mode", "cause", "opened_at", "open_until")
+    """
+    Return the provider's circuit as it is stored: `state`, `mode`, `cause`, `opened_at`, `open_until`.
+
+    `models` has those of its models that are not closed, by name.
+    """
+    columns = ("model", "state", "mode", "cause", "opened_at", "open_until")
     unknown: dict[str, Any] = {"state": "closed", "mode": "auto", "cause": "", "opened_at": None, "open_until": None}
-    return Circuit.objects.filter(provider=provider).values(*columns).first() or unknown
+    rows = {row.pop("model"): row for row in Circuit.objects.filter(provider=provider).values(*columns)}
+    whole: dict[str, Any] = rows.pop("", unknown)
+    return whole | {"models": {model: row for model, row in sorted(rows.items()) if row["state"] != "closed"}}
 
 
-def take_probe(provider: str, until: datetime, now: datetime) -> bool:
-    """Lease the one half-open call until then; False: somebody else has it, or none is to be had."""
-    return circuits.take_probe(provider, until, now)
+def is_named(provider: str, model: str) -> bool:
+    """Does a route lead there?"""
+    return RouteCandidate.objects.filter(provider=provider, model=model).exists()
 
 
 def models() -> list[ModelChoice]:

@@ -231,6 +231,8 @@ class Gate:
     """When it may be worth asking again; None: nobody knows."""
     probe: bool = False
     """The circuit wants to be tried: exactly one call may go, after `take_probe`."""
+    is_probing: bool = False
+    """The half-open circuit's one call is on its way; it alone may begin."""
 
 
 OPEN_GATE = Gate()

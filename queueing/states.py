@@ -67,6 +67,8 @@ class ParkedReason(models.TextChoices):
     """Its model has no price, and its provider's policy or a budget asks for one."""
     BUDGET = "budget", _("budget used up")
     MODEL_LIMIT = "model_limit", _("limit of the model reached")
+    CIRCUIT_OPEN = "circuit_open", _("its model is down")
+    """The model failed too often, by itself, and the route has no other place."""
     EARLIER_REPLY = "earlier_reply", _("an earlier task of the same series is not done")
     USER_SHARE = "user_share", _("the user's share is in use")
     UNSATISFIABLE = "unsatisfiable", _("larger than the provider's limit")

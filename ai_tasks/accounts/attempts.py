@@ -9,7 +9,7 @@ from providers.errors import ProviderError
 from providers.types import Usage, storable
 from queueing.statements import Param, Update
 
-ERROR = ("error_class", "error_message", "trips_circuit")
+ERROR = ("error_class", "error_message", "blames")
 WRITTEN = ("state", "finished_at", "first_token_at", *ERROR, "provider_request_id", "usage_source", *BUCKETS)
 
 _end: Update[Attempt] = Update(
@@ -37,7 +37,7 @@ def end(
             "first_token_at": first_token_at,
             "error_class": error.code if error else "",
             "error_message": storable(str(error))[:500] if error else "",
-            "trips_circuit": bool(error and error.trips_circuit),
+            "blames": error.blames.value if error else "",
             "provider_request_id": request_id,
             **charges.buckets(usage),
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,6 +33,15 @@ class WindowUse(NamedTuple):
     oldest: datetime
 
 
+class End(NamedTuple):
+    """How an attempt ended, as far as a circuit is concerned."""
+
+    model: str
+    blames: str
+    started_at: datetime
+    finished_at: datetime
+
+
 class AttemptQuerySet(QuerySet["Attempt"]):
     """Adjectives of attempts."""
 
@@ -44,10 +52,6 @@ class AttemptQuerySet(QuerySet["Attempt"]):
     def started_since(self, provider: str, since: datetime) -> AttemptQuerySet:
         """At this provider, started later than that."""
         return self.filter(provider=provider, started_at__gt=since)
-
-    def finished(self, provider: str) -> AttemptQuerySet:
-        """At this provider, with a known end, newest first."""
-        return self.filter(provider=provider, finished_at__isnull=False).order_by("-finished_at")
 
 
 class AttemptManager(models.Manager.from_queryset(AttemptQuerySet)):
@@ -61,7 +65,8 @@ class AttemptManager(models.Manager.from_queryset(AttemptQuerySet)):
         rows = rows.annotate(requests=Count("id"), tokens=Sum(tokens), oldest=Min("started_at"))
         return [WindowUse(**row) for row in rows]
 
-    def failed_in_a_row(self, provider: str, enough: int) -> int:
-        """Count the newest finished attempts that trip the circuit, up to the first that does not."""
-        newest: Sequence[bool] = self.finished(provider).values_list("trips_circuit", flat=True)[:enough]
-        return next((place for place, trips in enumerate(newest) if not trips), len(newest))
+    def ends(self, provider: str, since: datetime, most: int) -> list[End]:
+        """Return how the provider's newest attempts since then ended, the newest first: what it can be judged by."""
+        judged = self.filter(provider=provider, finished_at__gt=since, state__in=("succeeded", "failed"))
+        judged = judged.exclude(error_class="rate_limited").order_by("-finished_at")
+        return [End(*row) for row in judged.values_list("model", "blames", "started_at", "finished_at")[:most]]

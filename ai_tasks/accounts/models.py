@@ -84,10 +84,12 @@ class Attempt(UsageBuckets):
     finished_at = models.DateTimeField(null=True, blank=True)
     error_class = models.CharField(max_length=60, blank=True, default="")
     error_message = models.TextField(blank=True, default="")
-    trips_circuit = models.BooleanField(default=False)
-    """Did its error count against the provider's circuit?"""
+    blames = models.CharField(max_length=8, blank=True, default="")
+    """Against whose circuit its error counts: `provider`, `model`, or nobody's."""
     is_probe = models.BooleanField(default=False)
-    """Is it the one call by which a half-open circuit is tried?"""
+    """Is it the one call by which the provider's half-open circuit is tried?"""
+    is_model_probe = models.BooleanField(default=False)
+    """The same of its model's circuit."""
     provider_request_id = models.CharField(max_length=200, blank=True, default="")
 
     objects = AttemptManager()

@@ -34,14 +34,20 @@ class LimitDocument(Document):
     headroom = HeadroomDocument()
 
 
-class CircuitDocument(Document):
-    """A provider's breaker."""
+class BreakerDocument(Document):
+    """A breaker."""
 
     state = serializers.CharField()
     mode = serializers.CharField(help_text="auto, or what an operator forced.")
     cause = serializers.CharField(help_text="Error code that opened it last.")
     opened_at = serializers.DateTimeField(allow_null=True)
     open_until = serializers.DateTimeField(allow_null=True)
+
+
+class CircuitDocument(BreakerDocument):
+    """A provider's breaker, and those of its models."""
+
+    models = serializers.DictField(child=BreakerDocument(), help_text="By name, those that are not closed.")
 
 
 class ProviderDocument(Document):

@@ -5,15 +5,19 @@ from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ai_tasks import capacity, clock
+from ai_tasks import breaker, capacity, clock
 from ai_tasks.api import operator_documents as documents
 from ai_tasks.api.authentication import HasScope, IsOperator, MayChange
 from ai_tasks.api.documents import problem_answers
+from ai_tasks.api.fields import StrictSerializer, Text
 from ai_tasks.api.pagination import whole
+from ai_tasks.api.problems import refuse
+from ai_tasks.api.serializers import PRINTABLE
 from ai_tasks.models import WorkerProcess
 from ai_tasks.representation import moment
 from providers import routing
@@ -48,6 +52,49 @@ class ProviderCollection(OperatorView):
         return Response(whole([_provider(slug, workers, now) for slug in routing.slugs()]))
 
 
+class CircuitWish(StrictSerializer):
+    """What becomes of a circuit."""
+
+    mode = serializers.ChoiceField(
+        choices=["auto", "forced_open", "forced_closed", "closed"],
+        help_text="Forced open or closed until `auto`; `closed`: automatic, and closed now.",
+    )
+    model = Text(
+        max_length=120,
+        validators=[PRINTABLE],
+        required=False,
+        default="",
+        help_text="One model's; else the provider's.",
+    )
+
+
+class ProviderCircuit(OperatorView):
+    """`/providers/{provider}/circuit`"""
+
+    @extend_schema(
+        operation_id="setCircuit",
+        summary="Force a circuit open or closed, close it, or give it back to itself",
+        request=CircuitWish,
+        responses={200: documents.ProviderDocument, **problem_answers(404, 422)},
+    )
+    def post(self, request: Request, provider: str) -> Response:
+        """Set it; one that is so already stays as it is."""
+        wish = CircuitWish(data=request.data)
+        wish.is_valid(raise_exception=True)
+        mode, model, now = wish.validated_data["mode"], wish.validated_data["model"], clock.now()
+        breaker.set_mode(known(provider), model, "auto" if mode == "closed" else mode, now)
+        if mode == "closed":
+            breaker.close(provider, model, now)
+        return Response(_provider(provider, WorkerProcess.objects.consumers(now), now))
+
+
+def known(provider: str) -> str:
+    """Return the name of a configured provider, or refuse with 404."""
+    if provider not in routing.slugs():
+        raise refuse("not_found", "There is no such provider.")
+    return provider
+
+
 def _provider(slug: str, workers: list[tuple[list[str], int]], now: datetime) -> dict[str, Any]:
     lanes = TaskQueue.objects.filter(provider=slug)
     room, gate = capacity.measure(slug, workers, lanes, now), routing.gate(slug, now)
@@ -58,9 +105,13 @@ def _provider(slug: str, workers: list[tuple[list[str], int]], now: datetime) ->
         "id": slug,
         "state": "paused" if is_paused else gate.reason or "available",
         "until": moment(room.opens_at() if is_paused else gate.until),
-        "circuit": circuit | {name: moment(circuit[name]) for name in ("opened_at", "open_until")},
+        "circuit": _circuit(circuit) | {"models": {name: _circuit(row) for name, row in circuit["models"].items()}},
         "limits": [_limit(model, bounds, room.use.get(model, capacity.Use())) for model, bounds in room.limits.items()],
     }
+
+
+def _circuit(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {name: moment(row[name]) for name in ("opened_at", "open_until")}
 
 
 def _limit(model: str, bounds: Any, use: capacity.Use) -> dict[str, Any]:

@@ -13,9 +13,8 @@ from ai_tasks.api import operator_documents as documents
 from ai_tasks.api.authentication import user_of
 from ai_tasks.api.documents import problem_answers
 from ai_tasks.api.fields import Moment, StrictSerializer, Text
-from ai_tasks.api.operators import PAGING, OperatorView
+from ai_tasks.api.operators import PAGING, OperatorView, known
 from ai_tasks.api.pagination import page_by, whole
-from ai_tasks.api.problems import refuse
 from ai_tasks.api.serializers import PRINTABLE, PriorityWord
 from ai_tasks.errors import InvalidInput, Mistake
 from ai_tasks.ops import queues
@@ -30,13 +29,6 @@ MOST_REORDERED = 1_000
 
 ENTRY_STATE = OpenApiParameter("state", {"type": "string", "enum": EntryState.values, "default": "waiting"})
 LANE = OpenApiParameter("lane", {"type": "string", "enum": Lane.values})
-
-
-def known(provider: str) -> str:
-    """Return the name of a configured provider, or refuse with 404."""
-    if provider not in routing.slugs():
-        raise refuse("not_found", "There is no such provider.")
-    return provider
 
 
 class QueueCollection(OperatorView):

@@ -32,6 +32,7 @@ ROUTES: list[tuple[str, View, str]] = [
     ("v1/ws-tickets", views.TicketCollection.as_view(), "ws-tickets"),
     ("v1/budgets", budgets.BudgetCollection.as_view(), "budgets"),
     ("v1/providers", operators.ProviderCollection.as_view(), "providers"),
+    ("v1/providers/<str:provider>/circuit", operators.ProviderCircuit.as_view(), "provider-circuit"),
     ("v1/queues", queues.QueueCollection.as_view(), "queues"),
     ("v1/queues/<str:provider>", queues.QueueDetail.as_view(), "queue"),
     ("v1/queues/<str:provider>/entries", queues.QueueEntries.as_view(), "queue-entries"),

@@ -259,7 +259,7 @@ def test_an_unpriced_model_is_marked_never_free(alice: User, unpriced_model: str
 
 def test_five_failures_in_a_row_open_the_circuit(alice: User) -> None:
     for number in range(5):
-        fail(text_task(alice), Overloaded(), seconds=number * 100 + 1)
+        fail(text_task(alice), StreamCut(), seconds=number * 100 + 1)
         is_open = routing.gate("simulator", at(number * 100 + 2)).reason == "circuit_open"
         assert is_open == (number == 4)
         QueueEntry.objects.update(state="parked", parked_reason="scheduled", parked_until=None)
@@ -288,7 +288,7 @@ def test_a_failed_probe_opens_it_again_for_longer(alice: User) -> None:
     test_a_provider_that_cannot_be_reached_opens_it_sooner(alice)
     task = text_task(alice)
 
-    fail(task, Overloaded(), seconds=200)
+    fail(task, StreamCut(), seconds=200)
 
     assert routing.gate("simulator", at(209)).reason == "circuit_open"
     assert routing.gate("simulator", at(211)).probe

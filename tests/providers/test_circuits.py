@@ -119,7 +119,7 @@ def test_only_one_probe_is_given_until_its_lease_is_over(now: datetime) -> None:
 
     assert routing.take_probe(SIM, until, rested)
 
-    assert routing.gate(SIM, rested) == Gate("circuit_open", until)
+    assert routing.gate(SIM, rested) == Gate("circuit_open", until, is_probing=True)
     assert not routing.take_probe(SIM, until, rested)
     assert routing.gate(SIM, until) == Gate(probe=True)
     assert routing.take_probe(SIM, until + SECOND, until)

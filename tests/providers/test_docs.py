@@ -28,8 +28,9 @@ def section(title: str) -> str:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.code)
 def test_the_table_of_errors_is_the_code_s(kind: type[errors.ProviderError]) -> None:
-    flags = (kind.retryable, kind.falls_back, kind.trips_circuit, kind.used_up)
-    words = " | ".join("yes" if flag else "no" for flag in flags)
+    again, onward, used = ("yes" if flag else "no" for flag in (kind.retryable, kind.falls_back, kind.used_up))
+    circuit = f"{kind.blames}'s, {kind.opens}" if kind.blames else "no"
+    words = " | ".join((again, onward, circuit, used))
 
     assert f"| `{kind.code}` | {words} |\n" in section("What errors do")
 

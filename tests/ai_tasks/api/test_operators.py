@@ -1,10 +1,11 @@
 """GET /api/v1/providers and GET /api/v1/queues."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from ai_tasks import clock, submission
@@ -90,3 +91,54 @@ def test_queues_show_counts_and_pause(operator: Client, alice: User) -> None:
     queue = next(each for each in operator.get("/api/v1/queues").json()["data"] if each["provider"] == "simulator")
 
     assert (queue["waiting"], queue["running"], queue["dead"], queue["is_paused"]) == (1, 0, 0, True)
+
+
+@pytest.fixture
+def chief(client: Client) -> Client:
+    """Return the client, logged in as staff who may change queues."""
+    carol = User.objects.create_user("carol", is_staff=True)
+    carol.user_permissions.add(Permission.objects.get(codename="change_taskqueue"))
+    client.force_login(carol)
+    return client
+
+
+def set_circuit(client: Client, body: dict[str, Any], provider: str = "simulator") -> Any:
+    path = f"/api/v1/providers/{provider}/circuit"
+    return client.post(path, json.dumps(body), content_type="application/json")
+
+
+def test_an_operator_forces_a_circuit_and_gives_it_back(chief: Client) -> None:
+    forced = set_circuit(chief, {"mode": "forced_open"}).json()
+    free = set_circuit(chief, {"mode": "closed"}).json()
+
+    assert (forced["state"], forced["circuit"]["mode"], forced["circuit"]["state"]) == (
+        "circuit_open",
+        "forced_open",
+        "open",
+    )
+    assert (free["state"], free["circuit"]["mode"], free["circuit"]["state"]) == ("available", "auto", "closed")
+
+
+def test_an_operator_forces_the_circuit_of_one_model(chief: Client) -> None:
+    body = set_circuit(chief, {"mode": "forced_open", "model": "sim-1"}).json()
+
+    assert (body["state"], body["circuit"]["state"]) == ("available", "closed")
+    assert body["circuit"]["models"]["sim-1"]["mode"] == "forced_open"
+
+
+def test_who_may_only_look_forces_nothing(operator: Client, assert_problem: Any) -> None:
+    assert_problem(set_circuit(operator, {"mode": "forced_open"}), 403, "permission_denied")
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/mode"),
+        ({"mode": "ajar"}, "/mode"),
+        ({"mode": "auto", "model": "a\u0000b"}, "/model"),
+        ({"mode": "auto", "model": "x" * 121}, "/model"),
+    ],
+)
+def test_a_wish_that_is_none_changes_nothing(chief: Client, assert_problem: Any, body: Any, pointer: str) -> None:
+    assert_problem(set_circuit(chief, body), 422, "invalid_input", pointer)
+    assert_problem(set_circuit(chief, {"mode": "auto"}, provider="nobody"), 404, "not_found")
