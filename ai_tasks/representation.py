@@ -34,7 +34,7 @@ def tasks_json(
 ) -> list[Json]:
     """Return the tasks' shapes in their order, with a bounded number of queries; `known`: entries just written."""
     rows = list(tasks)
-    prefetch_related_objects([row for row in rows if row.epoch], "attempts")
+    prefetch_related_objects([row for row in rows if row.epoch], "attempts__ledger")
     why = waiting.explain(rows, now or clock.now(), known=known) if any(row.status == "pending" for row in rows) else {}
     return [_shape(row, why.get(row.pk)) for row in rows]
 
@@ -91,7 +91,14 @@ def _attempt(attempt: Attempt) -> Json:
         "started_at": moment(attempt.started_at),
         "first_token_at": moment(attempt.first_token_at),
         "finished_at": moment(attempt.finished_at),
+        "cost_usd": usd(_cost(attempt)),
     }
+
+
+def _cost(attempt: Attempt) -> Decimal | None:
+    """Return what the attempt has cost so far, corrections included; None: nothing is charged yet, or unpriced."""
+    amounts = [each.amount_usd for each in attempt.ledger.all() if each.amount_usd is not None]
+    return sum(amounts, Decimal(0)) if amounts else None
 
 
 def _why(why: Waiting | None) -> Json | None:

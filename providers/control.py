@@ -1,5 +1,6 @@
 """Operate: make the providers' rows, and move what is shared about their state."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -8,7 +9,7 @@ from django.db import transaction
 
 from providers import circuits, pricing, registry
 from providers.models import Circuit, CircuitMode, CircuitRule, Price, Provider, ProviderLimit, Route, RouteCandidate
-from providers.types import ProviderConfig
+from providers.types import Candidate, ProviderConfig
 
 __all__ = [
     "block",
@@ -18,6 +19,8 @@ __all__ = [
     "give_probe_back",
     "rule",
     "set_circuit_mode",
+    "set_route",
+    "set_rule",
     "trip",
 ]
 
@@ -37,6 +40,22 @@ rule = circuits.rule
 def set_circuit_mode(provider: str, mode: CircuitMode | str, now: datetime, *, model: str = "") -> bool:
     """Force the circuit of a provider or of its model open or closed, or give it back to itself; True if it changed."""
     return circuits.set_mode(provider, CircuitMode(mode), now, model=model)
+
+
+def set_rule(provider: str, **values: int | bool) -> None:
+    """Change when the provider's circuits open: fields of CircuitRule."""
+    CircuitRule.objects.update_or_create(provider_id=provider, defaults=values)
+
+
+@transaction.atomic
+def set_route(alias: str, candidates: Sequence[Candidate]) -> None:
+    """Let the alias lead to these candidates, in this order, and to no others."""
+    route, _ = Route.objects.get_or_create(alias=alias)
+    route.candidates.all().delete()
+    RouteCandidate.objects.bulk_create(
+        RouteCandidate(route=route, position=position, provider_id=each.provider, model=each.model)
+        for position, each in enumerate(candidates)
+    )
 
 
 def ensure_providers(now: datetime) -> None:

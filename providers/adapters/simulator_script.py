@@ -7,6 +7,7 @@ from typing import Any
 from providers.errors import (
     AuthenticationFailed,
     BadRequest,
+    ConnectTimeout,
     ContentRefused,
     ContextWindowExceeded,
     MalformedAnswer,
@@ -14,6 +15,7 @@ from providers.errors import (
     Overloaded,
     PermissionRefused,
     ProviderError,
+    ProviderTimeout,
     QuotaExhausted,
     RateLimited,
     StreamCut,
@@ -33,6 +35,8 @@ FAILURES: dict[str, type[ProviderError]] = {
     "permission_refused": PermissionRefused,
     "model_not_found": ModelNotFound,
     "quota_exhausted": QuotaExhausted,
+    "timeout": ProviderTimeout,
+    "connect_timeout": ConnectTimeout,
 }
 STALL, EMPTY = "stall", "empty"
 FAILS = (*FAILURES, STALL, EMPTY)
