@@ -6,6 +6,8 @@ TaskError
 ├── UnknownTaskType
 ├── UnknownModel       no route and no configured provider of that name
 ├── UnpricedModel      its price is not known, and must be
+├── ContextWindowTooSmall
+├── NoCandidate        no place of the route can take it
 ├── QueueFull          too much waits already; `retry_after_seconds`
 ├── BudgetExceeded     the month's or day's money is spent or held
 └── NotPossible        the task's state does not allow it
@@ -68,6 +70,18 @@ class UnpricedModel(TaskError):
     """The model's price is not known, and this call must have one."""
 
     code = "unpriced_model"
+
+
+class ContextWindowTooSmall(TaskError):
+    """The input and its answer are more than any of the models takes."""
+
+    code = "context_window_exceeded"
+
+
+class NoCandidate(TaskError):
+    """Every place of the route was left out, for its window or its price."""
+
+    code = "no_candidate"
 
 
 class QueueFull(TaskError):

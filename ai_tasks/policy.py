@@ -8,6 +8,7 @@ from typing import Any
 
 from ai_tasks.task_types.base import TaskType
 from providers.errors import ProviderError, RateLimited
+from providers.types import AfterError
 
 FIRST_BACKOFF = timedelta(seconds=0.5)
 LONGEST_BACKOFF = timedelta(seconds=60)
@@ -56,15 +57,24 @@ def after_error(task: Any, task_type: TaskType, error: ProviderError, now: datet
         return Decision(Step.TIME_OUT, "deadline")
     if task.max_cost_usd is not None and (task.cost_usd or 0) >= task.max_cost_usd:
         return Decision(Step.FAIL, "max_cost_reached")
-    if error.falls_back and task.route_position + 1 < len(task.route):
+    said = _said_by_route(task, error)
+    falls_back = error.falls_back if said is None else said == AfterError.FALL_BACK
+    if falls_back and task.route_position + 1 < len(task.route):
         return Decision(Step.FALL_BACK)
-    if not error.retryable:
+    if said == AfterError.FAIL or not (error.retryable or said == AfterError.RETRY):
         return Decision(Step.FAIL, "not_retryable")
     if task.tries >= task_type.max_tries or task.infrastructure_tries >= task_type.max_infrastructure_tries:
         return Decision(Step.FAIL, "tries_used_up")
     if isinstance(error, RateLimited):
         return Decision(Step.RETRY, until=now + retry_after(error))
     return Decision(Step.RETRY, until=now + backoff(task.tries + task.infrastructure_tries))
+
+
+def _said_by_route(task: Any, error: ProviderError) -> str | None:
+    """Return what the task's route says follows such an error, the narrowest class first; None: nothing."""
+    said: dict[str, str] = task.route_policy.get("on_error", {})
+    codes = [kind.code for kind in type(error).__mro__ if issubclass(kind, ProviderError)]
+    return next((said[code] for code in codes if code in said), None)
 
 
 def after_crash(task: Any, now: datetime, *, was_alone: bool = False) -> Decision:

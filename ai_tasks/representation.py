@@ -66,6 +66,7 @@ def _shape(task: AIGenerationTask, why: Waiting | None) -> Json:
         "usage": task.usage,
         "cost_usd": usd(task.cost_usd),
         "max_cost_usd": usd(task.max_cost_usd),
+        "skipped": task.route_policy.get("skipped", []),
         "attempts": [_attempt(attempt) for attempt in (task.attempts.all() if task.epoch else ())],
         "waiting": _why(why),
         "related": {"type": task.related_type, "id": task.related_id} if task.related_type else None,

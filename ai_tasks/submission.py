@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F
 
-from ai_tasks import affordability, clock, dispatch, finish_hooks, lease, settlement
+from ai_tasks import affordability, clock, dispatch, finish_hooks, lease, preflight, settlement
 from ai_tasks.accounts import coverage
 from ai_tasks.errors import Mistake, NotPossible, QueueFull, TaskError, UnknownModel, UnknownTaskType
 from ai_tasks.ids import uuid7
@@ -21,7 +21,7 @@ from ai_tasks.states import ACTIVE, REVIVABLE, TaskStatus
 from ai_tasks.task_types import registry
 from ai_tasks.task_types.base import TaskType
 from providers import gateway, routing
-from providers.types import Candidate
+from providers.types import Route
 from queueing import errors as queue_errors
 from queueing.entries import Estimate
 from queueing.models import QueueEntry, TaskQueue
@@ -58,21 +58,33 @@ def submit(
     Write the task and its queue entry, in the caller's transaction if there is one, and return the task.
 
     Budgets and the queue's marks are only read. The dispatcher is woken on commit. Raises InvalidInput,
-    UnknownTaskType (also for types that are not public, when `is_public`), UnknownModel, UnpricedModel, BudgetExceeded
-    and QueueFull; then nothing is written.
+    UnknownTaskType (also for types that are not public, when `is_public`), UnknownModel, ContextWindowTooSmall,
+    NoCandidate, UnpricedModel, BudgetExceeded and QueueFull; then nothing is written.
     """
-    return _submit(owner, request, _route(request.model), is_public=is_public, now=now or clock.now())
+    now = now or clock.now()
+    task, estimate = _prepare(owner, request, _route(request.model), is_public=is_public, now=now)
+    return _store(task, estimate, now)
 
 
-def _submit(
-    owner: User, request: TaskRequest, route: list[Candidate], *, is_public: bool, now: datetime
-) -> AIGenerationTask:
+def _prepare(
+    owner: User, request: TaskRequest, route: Route, *, is_public: bool, now: datetime
+) -> tuple[AIGenerationTask, Estimate]:
+    """Return the task at the first place that can take it, not stored, and what it reserves there."""
     task_type = registry.get(request.type)
     if is_public and not task_type.is_public:
         raise UnknownTaskType("Tasks of this type are not created directly.", errors=(Mistake("/type", "reserved"),))
     registry.validate(request.type, request.input)
-    task = _draft(owner, request, task_type, route, now)
-    estimate = _estimate(task, task_type, now)
+    task = _draft(owner, request, task_type, now)
+    asked = _asked(task, task_type)
+    places, skipped = preflight.choose(route, asked, now)
+    task.route = [[each.provider, each.model] for each in places]
+    task.provider, task.model = task.route[0]
+    said = {"on_error": dict(route.on_error), "skipped": skipped}
+    task.route_policy = {name: value for name, value in said.items() if value}
+    return task, affordability.within_max_cost(task, asked, now)
+
+
+def _store(task: AIGenerationTask, estimate: Estimate, now: datetime) -> AIGenerationTask:
     affordability.check(task, estimate, now)
     task.save(force_insert=True)
     _enqueue(task, estimate, now)
@@ -96,18 +108,17 @@ def submit_all(
     submit the same in opposite order wait for, and never on, each other.
     """
     now = now or clock.now()
-    routes: dict[str, list[Candidate]] = {}
-    places: list[tuple[str, str, int, int]] = []
+    routes: dict[str, Route] = {}
+    prepared: list[tuple[AIGenerationTask, Estimate]] = []
     for index, request in enumerate(requests):
         with _at(f"{pointer}/{index}"):
-            task_type = registry.get(request.type)
             route = routes[request.model] = routes.get(request.model) or _route(request.model)
-            places.append((route[0].provider, task_type.lane, _priority(request, task_type), index))
-    tasks = {}
+            prepared.append(_prepare(owner, request, route, is_public=is_public, now=now))
+    places = [(task.provider, task.lane, task.priority, index) for index, (task, _) in enumerate(prepared)]
     for *_, index in sorted(places):
         with _at(f"{pointer}/{index}"):
-            tasks[index] = _submit(owner, requests[index], routes[requests[index].model], is_public=is_public, now=now)
-    return [tasks[index] for index in range(len(requests))]
+            _store(*prepared[index], now)
+    return [task for task, _ in prepared]
 
 
 @contextmanager
@@ -122,16 +133,14 @@ def _at(pointer: str) -> Iterator[None]:
         raise
 
 
-def _route(model: str) -> list[Candidate]:
+def _route(model: str) -> Route:
     try:
-        return routing.resolve(model)
+        return routing.route(model)
     except routing.UnknownModel as error:
         raise UnknownModel(str(error), errors=(Mistake("/model", "unknown"),)) from error
 
 
-def _draft(
-    owner: User, request: TaskRequest, task_type: TaskType, route: list[Candidate], now: datetime
-) -> AIGenerationTask:
+def _draft(owner: User, request: TaskRequest, task_type: TaskType, now: datetime) -> AIGenerationTask:
     begins = max(now, request.run_at or now)
     seconds = request.deadline_seconds
     deadline = task_type.deadline if seconds is None else timedelta(seconds=seconds)
@@ -143,9 +152,6 @@ def _draft(
         priority=_priority(request, task_type),
         lane=task_type.lane,
         requested_model=request.model,
-        route=[[each.provider, each.model] for each in route],
-        provider=route[0].provider,
-        model=route[0].model,
         input=request.input,
         max_cost_usd=request.max_cost_usd,
         related_type=related_type,
@@ -165,9 +171,13 @@ def _priority(request: TaskRequest, task_type: TaskType) -> Priority:
 
 def _estimate(task: AIGenerationTask, task_type: TaskType, now: datetime) -> Estimate:
     """Return the tokens to reserve: the prompt's by its size, and the output cap, lowered to what the task may cost."""
+    return affordability.within_max_cost(task, _asked(task, task_type), now)
+
+
+def _asked(task: AIGenerationTask, task_type: TaskType) -> Estimate:
     prompt = task_type.build(task)
     asked = gateway.estimate_input_tokens(prompt.messages, tools=prompt.tools, answer_format=prompt.answer_format)
-    return affordability.within_max_cost(task, Estimate(asked, prompt.max_output_tokens), now)
+    return Estimate(asked, prompt.max_output_tokens)
 
 
 def estimate_of(task: AIGenerationTask) -> Estimate:

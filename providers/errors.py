@@ -207,3 +207,8 @@ class QuotaExhausted(ProviderError):
     retryable = False
     blames = Blame.PROVIDER
     opens = Opens.UNTIL_OPERATOR
+
+
+def codes(root: type[ProviderError] = ProviderError) -> list[str]:
+    """Return the codes of all errors."""
+    return [code for kind in root.__subclasses__() for code in (kind.code, *codes(kind))]

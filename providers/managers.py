@@ -9,7 +9,8 @@ from django.db import models
 from django.db.models import Case, Q, When
 
 if TYPE_CHECKING:
-    from providers.models import Price, Provider, Route
+    from providers.models import Price, Provider
+    from providers.route_models import Route
 
 
 class ProviderManager(models.Manager["Provider"]):

@@ -10,8 +10,10 @@ from providers.circuit_models import CircuitMode as CircuitMode
 from providers.circuit_models import CircuitRule as CircuitRule
 from providers.circuit_models import CircuitState as CircuitState
 from providers.circuit_models import CircuitTransition as CircuitTransition
-from providers.managers import PriceManager, ProviderManager, RouteManager
+from providers.managers import PriceManager, ProviderManager
 from providers.matching import check_clause
+from providers.route_models import Route as Route
+from providers.route_models import RouteCandidate as RouteCandidate
 from providers.types import BUCKETS, Unpriced
 
 UNPRICED_CHOICES = [
@@ -160,44 +162,6 @@ class Price(models.Model):
         ordering = ("provider", "model", "-effective_from")
         verbose_name = _("price")
         verbose_name_plural = _("prices")
-
-    def __str__(self) -> str:
-        return f"{self.provider_id}/{self.model}"
-
-
-class Route(models.Model):
-    """An alias that callers name instead of a provider's model."""
-
-    alias = models.SlugField(max_length=60, primary_key=True)
-    patience_seconds = models.PositiveIntegerField(null=True, blank=True)
-    """How long a task may wait at one provider before the next is asked; null: as long as its circuit is not open."""
-
-    objects = RouteManager()
-
-    class Meta:
-        ordering = ("alias",)
-        verbose_name = _("route")
-        verbose_name_plural = _("routes")
-
-    def __str__(self) -> str:
-        return self.alias
-
-
-class RouteCandidate(models.Model):
-    """One place on a route; the first that can take a task gets it, the rest are fallbacks."""
-
-    route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="candidates")
-    position = models.PositiveSmallIntegerField()
-    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="+")
-    model = models.CharField(max_length=120)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=("route", "position"), name="candidate_once_per_position"),
-        ]
-        ordering = ("route", "position")
-        verbose_name = _("route candidate")
-        verbose_name_plural = _("route candidates")
 
     def __str__(self) -> str:
         return f"{self.provider_id}/{self.model}"

@@ -4,9 +4,9 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
-from providers import circuits, registry, windows
+from providers import circuits, registry, types, windows
 from providers.models import Circuit, Price, ProviderLimit, Route, RouteCandidate
-from providers.types import OPEN_GATE, Candidate, Gate, Limits, ModelChoice
+from providers.types import OPEN_GATE, Candidate, Gate, Limits, ModelChoice, Place
 
 __all__ = [
     "Gate",
@@ -20,6 +20,7 @@ __all__ = [
     "models",
     "patience",
     "resolve",
+    "route",
     "slugs",
     "take_probe",
     "window_tokens",
@@ -39,23 +40,32 @@ def slugs() -> list[str]:
 
 
 def resolve(model: str) -> list[Candidate]:
+    """Return who may do the work, the first choice first. Raises UnknownModel."""
+    return [place.candidate for place in route(model).places]
+
+
+def route(model: str) -> types.Route:
     """
-    Return who may do the work, the first choice first.
+    Return the places where the work may be done, the first choice first, and what the route says about them.
 
     `alias` gives the route's candidates as far as their providers are configured; `provider/model` that one, whatever
     the model is called (slashes included). Raises UnknownModel.
     """
     provider, slash, name = model.partition("/")
     if slash and provider in registry.adapters() and 0 < len(name) <= MODEL_LENGTH and name.isprintable():
-        return [Candidate(provider, name)]
+        return types.Route((Place(Candidate(provider, name), windows.window_tokens(name)),))
     if not slash and ALIAS.fullmatch(model) and (found := _route(model)):
         return found
     raise UnknownModel(f"There is no route {model[:160]!r}, and no configured provider of that name.")
 
 
-def _route(alias: str) -> list[Candidate]:
-    places = RouteCandidate.objects.filter(route=alias, provider__in=slugs()).order_by("position")
-    return [Candidate(place.provider_id, place.model) for place in places]
+def _route(alias: str) -> types.Route | None:
+    rows = RouteCandidate.objects.filter(route=alias, provider__in=slugs()).select_related("route").order_by("position")
+    places = tuple(
+        Place(Candidate(row.provider_id, row.model), row.window_tokens or windows.window_tokens(row.model))
+        for row in rows
+    )
+    return types.Route(places, rows[0].route.on_error, rows[0].route.max_usd_per_call) if places else None
 
 
 def patience() -> dict[str, timedelta]:
@@ -118,6 +128,6 @@ def models() -> list[ModelChoice]:
 
 def window_tokens(model: str) -> int | None:
     """Return the smallest window among who may do the work, input and output; None: of one it is not published."""
-    found = [windows.window_tokens(candidate.model) for candidate in resolve(model)]
+    found = [place.window_tokens for place in route(model).places]
     known = [tokens for tokens in found if tokens is not None]
     return min(known) if len(known) == len(found) else None

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -64,6 +65,35 @@ class Candidate:
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"
+
+
+class AfterError(StrEnum):
+    """What a route may say follows an error."""
+
+    FALL_BACK = "fall_back"
+    """The next place, at once."""
+    RETRY = "retry"
+    """The same place again, later."""
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A candidate, and how many tokens it takes, input and output together; None: not known."""
+
+    candidate: Candidate
+    window_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a caller's `model` stands for."""
+
+    places: tuple[Place, ...]
+    on_error: Mapping[str, str] = field(default_factory=dict)
+    """By error code an AfterError; what is left out goes by the error's class."""
+    max_usd_per_call: Decimal | None = None
+    """A place where a call may cost more is left out."""
 
 
 @dataclass(frozen=True, slots=True)

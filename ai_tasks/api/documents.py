@@ -107,6 +107,9 @@ class TaskDocument(Document):
     error = TaskError(allow_null=True)
     usage = TaskUsage(allow_null=True)
     cost_usd = serializers.CharField(allow_null=True, help_text="A decimal string; null: nothing yet, or unpriced.")
+    skipped = serializers.ListField(
+        child=AnyObject(), help_text="Places of the route that were left out: `provider`, `model`, `reason`, `detail`."
+    )
     attempts = serializers.ListField(child=AnyObject())
     waiting = TaskWaiting(allow_null=True)
     created_at = serializers.DateTimeField()

@@ -35,6 +35,8 @@ KINDS: dict[str, Kind] = {
     "unknown_task_type": Kind(422, "Unknown task type"),
     "unknown_model": Kind(422, "Unknown model"),
     "unpriced_model": Kind(422, "The model has no known price"),
+    "context_window_exceeded": Kind(422, "Too long for the model"),
+    "no_candidate": Kind(422, "No place of the route can take this"),
     "not_authenticated": Kind(401, "Not authenticated"),
     "budget_exceeded": Kind(402, "Budget exceeded"),
     "permission_denied": Kind(403, "Permission denied"),

@@ -17,6 +17,7 @@ PROBLEMS: dict[str, Word] = {
     "permission_denied": (403, INVALID, "permission_denied"),
     "not_found": (404, INVALID, "not_found"),
     "unknown_model": (404, INVALID, "model_not_found"),
+    "context_window_exceeded": (400, INVALID, "context_length_exceeded"),
     "unpriced_model": (400, INVALID, "unpriced_model"),
     "budget_exceeded": (429, QUOTA, "insufficient_quota"),
     "queue_full": (429, LIMITED, "rate_limit_exceeded"),

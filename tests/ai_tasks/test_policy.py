@@ -44,6 +44,7 @@ class Task:
     cancel_requested_at: datetime | None = None
     max_cost_usd: Decimal | None = None
     cost_usd: Decimal | None = None
+    route_policy: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def after(task: Task, error: ProviderError, now: datetime = NOW) -> policy.Decision:
