@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from ai_tasks.accounts.coverage import MINUTES_KEPT
+from ai_tasks.accounts.coverage import MINUTES_KEPT, TASKS, rolled_until
 from ai_tasks.accounts.models import Attempt
 from ai_tasks.accounts.rollup_models import Period, TaskStat
 from ai_tasks.models import AIGenerationTask, Chunk
@@ -80,8 +80,9 @@ def _old_letters(now: datetime) -> QuerySet[Any]:
 
 
 def _old_minutes(now: datetime) -> QuerySet[Any]:
-    """Hours and days of statistics stay."""
-    return TaskStat.objects.filter(period=Period.MINUTE, starts_at__lt=now - MINUTES_KEPT).order_by("pk")
+    """Hours and days of statistics stay; minutes whose hour has no row yet do, too."""
+    old = TaskStat.objects.filter(period=Period.MINUTE, starts_at__lt=now - MINUTES_KEPT).order_by("pk")
+    return old.filter(starts_at__lt=rolled_until(TASKS, "hour_until"))
 
 
 def _delete_letters(now: datetime, batch: int) -> int:

@@ -16,22 +16,32 @@ from ai_tasks.states import ACTIVE, REVIVABLE, TaskStatus
 
 
 class StatisticsVerbs:
-    """Part of the AIGenerationTask repository."""
+    """
+    Part of the AIGenerationTask repository. Each verb is one query; history is read from rollups.
+
+    With `since` and `until` it counts what ended in that time, and live tasks that were created in it. Both are cut to
+    their minute, those more than a week back to their hour. Deleted tasks are left out.
+    """
 
     def _alive(self) -> QuerySet[Any]:
         tasks: Any = self
         rows: QuerySet[Any] = tasks.alive()
         return rows
 
-    def count_by_status(self, *, since: datetime | None = None, provider: str | None = None) -> dict[str, int]:
+    def count_by_status(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        provider: str | None = None,
+        type_name: str | None = None,
+    ) -> dict[str, int]:
         """
-        Return how many tasks are in each status, zeros included, deleted ones left out.
+        Return how many tasks are in each status, zeros included.
 
-        With `since`, of those that ended from that minute on (more than a week back: from that hour on), and of live
-        ones that were created since then. One query; history is read from rollups. A task that was tried again after
-        its end leaves its old status within a minute.
+        A task that was tried again after its end leaves its old status with the next rollups, within a minute.
         """
-        told, ended, live = self._parts(since, **({"provider": provider} if provider else {}))
+        told, ended, live = self._parts(since, until, _only(provider, type_name))
         parts = told.values_list("status").annotate(number=Sum("count"))
         rest = [rows.values_list("status").annotate(number=Count("id")) for rows in (ended, live)]
         counts: Counter[str] = Counter()
@@ -39,27 +49,16 @@ class StatisticsVerbs:
             counts[status] += int(number)
         return {status: counts[status] for status in TaskStatus.values}
 
-    def _parts(self, since: datetime | None, **only: str) -> tuple[QuerySet[Any], QuerySet[Any], QuerySet[Any]]:
-        """Return rollups, ended tasks that are in none yet, and live ones."""
-        begins = coverage.beginning(since)
-        created = {"created_at__gte": since} if since else {}
-        stats_only = {"task_type" if name == "type" else name: value for name, value in only.items()}
-        return (
-            TaskStat.objects.filter(coverage.stats_since(begins), **stats_only).order_by(),
-            self._alive().filter(coverage.tail_since(begins), **only).order_by(),
-            self._alive().filter(status__in=ACTIVE, **only, **created).order_by(),
-        )
-
     def calculate_average_processing_time(
-        self, *, since: datetime | None = None, provider: str | None = None, type_name: str | None = None
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        provider: str | None = None,
+        type_name: str | None = None,
     ) -> timedelta | None:
-        """
-        Return the mean time from first start to finish of completed tasks; None when there are none.
-
-        `since` as in `count_by_status`. One query.
-        """
-        only = {name: value for name, value in (("provider", provider), ("type", type_name)) if value}
-        told, ended, _ = self._parts(since, **only)
+        """Return the mean time from first start to finish of completed tasks; None when there are none."""
+        told, ended, _ = self._parts(since, until, _only(provider, type_name))
         parts = told.filter(status=TaskStatus.COMPLETED).values("status").annotate(n=Sum("count"), took=Sum("run_time"))
         rest = (
             ended.filter(status=TaskStatus.COMPLETED)
@@ -70,13 +69,21 @@ class StatisticsVerbs:
         number = sum(int(row["n"]) for row in found)
         return sum((row["took"] for row in found), timedelta(0)) / number if number else None
 
-    def get_provider_statistics(self, *, since: datetime | None = None) -> dict[str, dict[str, Any]]:
+    def get_provider_statistics(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        provider: str | None = None,
+        type_name: str | None = None,
+    ) -> dict[str, dict[str, Any]]:
         """
         Return per provider: `completed`, `failed`, `active` and `cost_usd`, the sum of what was charged there.
 
-        `since` as in `count_by_status`. One query.
+        Charges are counted by the quarter of an hour: from that of `since` to before that of `until`.
         """
-        told, ended, live = self._parts(since)
+        only = _only(provider, type_name)
+        told, ended, live = self._parts(since, until, only)
         completed, failed = Q(status=TaskStatus.COMPLETED), Q(status__in=REVIVABLE)
         nothing = Value(0)
         summed = {name: Sum("count", filter=rows, default=0) for name, rows in (("c", completed), ("f", failed))}
@@ -85,7 +92,30 @@ class StatisticsVerbs:
             c=Count("id", filter=completed), f=Count("id", filter=failed), a=nothing, usd=nothing
         )
         active = live.values_list("provider").annotate(c=nothing, f=nothing, a=Count("id"), usd=nothing)
-        return _by_provider(stats.union(rows, active, *ledger.spent_by_provider(since), all=True))
+        spent = ledger.spent_by_provider(*coverage.span(since, until), _as_column(only))
+        return _by_provider(stats.union(rows, active, *spent, all=True))
+
+    def _parts(
+        self, since: datetime | None, until: datetime | None, only: dict[str, str]
+    ) -> tuple[QuerySet[Any], QuerySet[Any], QuerySet[Any]]:
+        """Return rollups, ended tasks that are in none yet, and live ones."""
+        times = coverage.span(since, until)
+        created = {"created_at__gte": since} if since else {}
+        created |= {"created_at__lt": until} if until else {}
+        return (
+            TaskStat.objects.filter(coverage.stats(*times), **_as_column(only)).order_by(),
+            self._alive().filter(coverage.tail(*times), **only).order_by(),
+            self._alive().filter(status__in=ACTIVE, **only, **created).order_by(),
+        )
+
+
+def _only(provider: str | None, type_name: str | None) -> dict[str, str]:
+    return {name: value for name, value in (("provider", provider), ("type", type_name)) if value}
+
+
+def _as_column(only: dict[str, str]) -> dict[str, str]:
+    """Rollups and the ledger call a task's type `task_type`."""
+    return {"task_type" if name == "type" else name: value for name, value in only.items()}
 
 
 def _by_provider(rows: Iterable[tuple[str, int, int, int, int]]) -> dict[str, dict[str, Any]]:

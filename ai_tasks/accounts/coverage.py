@@ -1,4 +1,4 @@
-"""Which rows together tell everything since a time, each once: days, hours, minutes, and what is not rolled up yet."""
+"""Which rows together tell everything of a time, each once: days, hours, minutes, and what is not rolled up yet."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ MINUTES_KEPT = timedelta(days=8)
 """How long rows of minutes are kept; a time further back counts from its hour."""
 MINUTES_READ = timedelta(days=7)
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+END = datetime(9000, 1, 1, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 TASKS, USAGE = "tasks", "usage"
 
@@ -27,11 +28,15 @@ def ceiling(time: datetime, step: timedelta) -> datetime:
     return -(-(time - BEGINNING) // step) * step + BEGINNING
 
 
-def beginning(since: datetime | None, now: datetime | None = None) -> datetime:
-    """Return where a count since that time begins: its minute, or far back its hour; None: at the beginning."""
-    if since is None:
-        return BEGINNING
-    return floor(since, MINUTE if since > (now or clock.now()) - MINUTES_READ else HOUR)
+def edge(time: datetime, now: datetime | None = None) -> datetime:
+    """Return where a count from or until that time is cut: its minute, or far back its hour."""
+    return floor(time, MINUTE if time > (now or clock.now()) - MINUTES_READ else HOUR)
+
+
+def span(since: datetime | None, until: datetime | None = None) -> tuple[datetime, datetime]:
+    """Return from when until before when is counted, cut as `edge` says; None: from the beginning, to the end."""
+    now = clock.now()
+    return BEGINNING if since is None else edge(since, now), END if until is None else edge(until, now)
 
 
 def rolled_until(name: str, column: str = "until") -> Any:
@@ -40,18 +45,20 @@ def rolled_until(name: str, column: str = "until") -> Any:
     return Coalesce(Subquery(state.values(column)[:1]), Value(BEGINNING), output_field=DateTimeField())
 
 
-def stats_since(begins: datetime) -> Q:
-    """Choose the rows of TaskStat that tell what ended from then on and is rolled up; `begins` as `beginning` says."""
+def stats(begins: datetime, ends: datetime) -> Q:
+    """Choose the rows of TaskStat that together tell what ended in the span and is rolled up; cut as `span` does."""
     hour, day = ceiling(begins, HOUR), ceiling(begins, DAY)
-    minutes = Q(starts_at__lt=hour) | Q(starts_at__gte=rolled_until(TASKS, "hour_until"))
-    hours = Q(starts_at__lt=day) | Q(starts_at__gte=rolled_until(TASKS, "day_until"))
-    chosen = Q(period="day") | (Q(period="hour") & hours) | (Q(period="minute") & minutes)
-    return Q(starts_at__gte=begins) & chosen
+    last_hour, last_day = floor(ends, HOUR), floor(ends, DAY)
+    days = Q(period="day", starts_at__lt=last_day)
+    beside_days = Q(starts_at__lt=day) | Q(starts_at__gte=last_day) | Q(starts_at__gte=rolled_until(TASKS, "day_until"))
+    hours = Q(period="hour", starts_at__lt=last_hour) & beside_days
+    rest = Q(starts_at__lt=hour) | Q(starts_at__gte=last_hour) | Q(starts_at__gte=rolled_until(TASKS, "hour_until"))
+    return Q(starts_at__gte=begins, starts_at__lt=ends) & (days | hours | (Q(period="minute") & rest))
 
 
-def tail_since(begins: datetime) -> Q:
-    """Choose the tasks that ended from then on and are not rolled up yet."""
-    return Q(finished_at__gte=begins) & Q(finished_at__gte=rolled_until(TASKS))
+def tail(begins: datetime, ends: datetime) -> Q:
+    """Choose the tasks that ended in the span and are not rolled up yet."""
+    return Q(finished_at__gte=begins, finished_at__lt=ends) & Q(finished_at__gte=rolled_until(TASKS))
 
 
 def mark_stale(finished_at: datetime | None) -> None:

@@ -1,5 +1,6 @@
 """Sums of the ledger: its rollups, and what is not rolled up yet."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -24,11 +25,10 @@ def parts(begins: datetime, ends: datetime | None = None) -> tuple[QuerySet[Any]
     return told, rest.filter(created_at__gte=coverage.rolled_until(coverage.USAGE)).order_by()
 
 
-def spent_by_provider(since: datetime | None) -> list[QuerySet[Any]]:
-    """Return queries of (provider, 0, 0, 0, amount in quanta), since the quarter of an hour of that time."""
-    begins = coverage.floor(coverage.beginning(since), QUARTER)
+def spent_by_provider(begins: datetime, ends: datetime, only: Mapping[str, str]) -> list[QuerySet[Any]]:
+    """Return queries of (provider, 0, 0, 0, amount in quanta), of the quarters of an hour in which the times are."""
     nothing = Value(0)
     amount = Sum("amount_usd", output_field=BigIntegerField(), filter=Q(amount_usd__isnull=False), default=0)
-    return [
-        each.values_list("provider").annotate(c=nothing, f=nothing, a=nothing, usd=amount) for each in parts(begins)
-    ]
+    told = parts(coverage.floor(begins, QUARTER), coverage.floor(ends, QUARTER))
+    rows = [each.filter(**only).values_list("provider") for each in told]
+    return [each.annotate(c=nothing, f=nothing, a=nothing, usd=amount) for each in rows]

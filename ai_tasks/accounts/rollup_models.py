@@ -33,6 +33,8 @@ class TaskStat(models.Model):
     """How many waited how long: a histogram (ai_tasks.accounts.histograms)."""
     runs = models.JSONField(default=dict)
     """How many ran how long, likewise."""
+    first_tokens = models.JSONField(default=dict)
+    """How long the last attempt's first token took, likewise; of those that streamed any."""
 
     class Meta:
         constraints = [
@@ -92,8 +94,9 @@ class RollupState(models.Model):
     until = models.DateTimeField()
     """Everything that ended before is rolled up; what came later is read from the rows themselves."""
     hour_until = models.DateTimeField()
-    """The hour in which `until` is, and below the day: what came before has rows of hours, of days."""
+    """What ended before was read a second time, and has rows of hours; this is their end."""
     day_until = models.DateTimeField()
+    """What ended before has rows of days."""
 
     class Meta:
         verbose_name = _("rollup state")
@@ -106,7 +109,7 @@ class RollupState(models.Model):
 class StaleMinute(models.Model):
     """A minute whose tasks changed after their end: one was tried again, or deleted. Its rows are made anew."""
 
-    starts_at = models.DateTimeField()
+    starts_at = models.DateTimeField(db_index=True)
 
     class Meta:
         verbose_name = _("stale minute")

@@ -11,7 +11,7 @@ from django.core.management import call_command
 
 from ai_tasks import clock, retention
 from ai_tasks.errors import NotPossible
-from ai_tasks.models import AIGenerationTask, Attempt, Chunk, LedgerEntry, TaskStat
+from ai_tasks.models import AIGenerationTask, Attempt, Chunk, LedgerEntry, RollupState, TaskStat
 from ai_tasks.representation import task_json
 from ai_tasks.submission import retry
 from providers.errors import BadRequest
@@ -110,6 +110,8 @@ def test_minutes_go_after_eight_days_and_hours_stay(alice: User) -> None:
             run_time=timedelta(0),
         )
 
+    assert retention.prune(at(9 * 86_400))["minutes"] == 0, "their hours have no rows yet"
+    RollupState.objects.create(name="tasks", until=LATER, hour_until=LATER, day_until=LATER)
     assert retention.prune(at(7 * 86_400))["minutes"] == 0
     assert retention.prune(at(9 * 86_400))["minutes"] == 1
     assert sorted(stat.period for stat in TaskStat.objects.all()) == ["day", "hour"]

@@ -3,17 +3,19 @@
 import random
 from collections import Counter
 from datetime import datetime, timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.models import F
 
 from ai_tasks import clock, rollups
 from ai_tasks.accounts import coverage, histograms
 from ai_tasks.accounts.coverage import DAY, HOUR, MINUTE, floor
-from ai_tasks.models import AIGenerationTask, LedgerEntry, RollupState, StaleMinute, TaskStat, UsageStat
+from ai_tasks.models import AIGenerationTask, Attempt, LedgerEntry, RollupState, StaleMinute, TaskStat, UsageStat
 from ai_tasks.states import TaskStatus
 from ai_tasks.submission import retry
 from tests.engine import answer, at, at_once, claimed, fresh, text_task
@@ -44,11 +46,17 @@ def ended_tasks(owner: User, times: list[datetime], chance: random.Random) -> li
     return AIGenerationTask.objects.bulk_create(rows)
 
 
-def expected(since: datetime | None = None, **only: str) -> dict[str, int]:
+def expected(since: datetime | None = None, until: datetime | None = None, **only: str) -> dict[str, int]:
     """Count by the tasks alone."""
-    rows = tasks.alive().filter(**only).values_list("status", "finished_at")
-    counts = Counter(status for status, ended in rows if since is None or (ended and ended >= since))
+    rows = tasks.alive().filter(finished_at__isnull=False, **only).values_list("status", "finished_at")
+    counts = Counter(status for status, ended in rows if (since or ended) <= ended and (until is None or ended < until))
     return {status: counts[status] for status in TaskStatus.values}
+
+
+def rolled_up(now: datetime) -> None:
+    """Roll up all there is."""
+    while rollups.roll_up(now):
+        pass
 
 
 def everything() -> list[tuple[Any, ...]]:
@@ -70,9 +78,13 @@ def test_counts_are_those_of_the_tasks_however_far_they_are_rolled_up(alice: Use
         rollups.roll_up(moment, most=whole)
 
     for _ in range(6):
-        since = coverage.beginning(now - timedelta(seconds=chance.random() * span_seconds), now)
+        since, until = sorted(
+            coverage.edge(now - timedelta(seconds=chance.random() * span_seconds), now) for _ in range(2)
+        )
         assert tasks.count_by_status(since=since) == expected(since)
+        assert tasks.count_by_status(since=since, until=until) == expected(since, until)
         assert tasks.count_by_status(since=since, provider="second") == expected(since, provider="second")
+        assert tasks.count_by_status(until=until, type_name="chat.reply") == expected(None, until, type="chat.reply")
         mean = tasks.calculate_average_processing_time(since=since)
         took = [
             task.finished_at - task.started_at
@@ -92,18 +104,105 @@ def test_rolled_up_twice_or_anew_they_are_the_same(alice: User) -> None:
         text_task(alice, now=now - 3 * HOUR)
         lease = claimed(now=now - 3 * HOUR)
         tasks.complete(lease.task.pk, lease.epoch, answer(), now=now - 3 * HOUR + MINUTE)
-    while rollups.roll_up(now + HOUR):
-        pass
+    rolled_up(now + HOUR)
     before = everything()
 
     assert rollups.roll_up(now + HOUR) == 0
     assert everything() == before
-    call_command("rebuild_rollups", f"--since={(now - 4 * DAY).date()}")
-    while rollups.roll_up(now + HOUR):
-        pass
-
+    assert len(list(rollups.rebuild(now - 4 * DAY, now + DAY, now + HOUR))) > 50
     assert everything() == before
     assert {stat.period for stat in TaskStat.objects.all()} == {"minute", "hour", "day"}
+
+
+def test_wrong_rows_are_made_right_by_the_command_and_nothing_is_counted_twice_meanwhile(alice: User) -> None:
+    chance, now = random.Random(6), floor(clock.now(), HOUR) - MINUTE
+    ended_tasks(alice, [now - timedelta(seconds=chance.random() * 200_000) for _ in range(60)], chance)
+    rolled_up(now)
+    right = expected()
+    TaskStat.objects.filter(period="day").update(count=F("count") + 5)
+    TaskStat.objects.filter(period="hour").delete()
+    assert tasks.count_by_status() != right
+
+    call_command("rebuild_rollups", f"--since={(now - 4 * DAY).date()}", stdout=StringIO(), stderr=StringIO())
+    assert tasks.count_by_status() == right
+    for _ in rollups.rebuild(now - 4 * DAY, now, now):
+        assert tasks.count_by_status() == right
+
+
+def test_the_command_wants_a_span(db: None) -> None:
+    with pytest.raises(CommandError, match="later than"):
+        call_command("rebuild_rollups", "--since=2026-11-23", "--until=2026-11-23")
+
+
+def test_what_commits_long_after_its_end_is_taken_up_once_its_hour_is_over(alice: User) -> None:
+    now, chance = floor(clock.now(), DAY), random.Random(7)
+    ended_tasks(alice, [now - 70 * MINUTE, now - 2 * MINUTE], chance)
+    rollups.roll_up(now)
+    ended_tasks(alice, [now - 50 * MINUTE], chance)
+    rollups.roll_up(now + 2 * MINUTE)
+    assert sum(tasks.count_by_status().values()) == 2
+
+    rollups.roll_up(now + 16 * MINUTE)
+
+    assert sum(tasks.count_by_status().values()) == 3
+    assert sum(stat.count for stat in TaskStat.objects.filter(period="hour")) == 3
+
+
+def test_a_late_charge_is_taken_up_once_its_hour_is_over(alice: User) -> None:
+    task = text_task(alice)
+    tasks.complete(task.pk, claimed().epoch, answer(), now=at(2))
+    rollups.roll_up(at(50 * 60))
+    assert sum(stat.calls for stat in UsageStat.objects.all()) == 1
+    late = LedgerEntry.objects.get()
+    attempt = late.attempt
+    attempt.pk, attempt.epoch = None, 2
+    attempt.save()
+    late.pk, late.attempt = None, attempt
+    late.save()
+
+    rollups.roll_up(at(76 * 60))
+
+    assert sum(stat.calls for stat in UsageStat.objects.all()) == 2
+
+
+def test_history_from_before_there_were_rollups_gets_no_minutes(alice: User) -> None:
+    now = floor(clock.now(), DAY)
+    ended_tasks(alice, [now - 30 * DAY, now - 9 * DAY, now - HOUR], random.Random(8))
+
+    rolled_up(now + HOUR)
+
+    assert Counter(stat.period for stat in TaskStat.objects.all()) == {"minute": 1, "hour": 3, "day": 3}
+    assert tasks.count_by_status() == expected()
+
+
+def test_a_mass_redrive_is_taken_up_an_hour_at_a_time(alice: User) -> None:
+    now = floor(clock.now(), DAY)
+    rows = ended_tasks(alice, [now - number * HOUR for number in range(1, 11)], random.Random(9))
+    rolled_up(now + HOUR)
+    for row in rows:
+        coverage.mark_stale(row.finished_at)
+    tasks.filter(pk__in=[row.pk for row in rows]).update(status="cancelled")
+
+    assert rollups.roll_up(now + HOUR, most=4) == 4
+    assert StaleMinute.objects.count() == 6
+    rolled_up(now + HOUR)
+
+    assert tasks.count_by_status() == expected()
+
+
+def test_the_time_to_the_first_token_is_that_of_the_last_attempt(alice: User) -> None:
+    task = text_task(alice)
+    tasks.complete(task.pk, claimed().epoch, answer(), now=at(9))
+    Attempt.objects.update(started_at=at(1), first_token_at=at(1.5))
+    text_task(alice)
+    tasks.complete(AIGenerationTask.objects.latest("pk").pk, claimed().epoch, answer(), now=at(9))
+
+    rollups.roll_up(at(600))
+
+    stat = TaskStat.objects.get()
+    assert stat.count == sum(stat.runs.values()) == 2
+    half_a_second = histograms.bucket(timedelta(seconds=0.5))
+    assert stat.first_tokens == {half_a_second: 1}
 
 
 def test_what_has_just_ended_is_left_to_the_next_run(alice: User) -> None:
@@ -127,8 +226,7 @@ def test_a_task_that_is_tried_again_or_deleted_leaves_its_minute(alice: User) ->
         route=[["simulator", "sim-1"]],
         input={"prompt": "a"},
     )
-    while rollups.roll_up(now + HOUR):
-        pass
+    rolled_up(now + HOUR)
     assert tasks.count_by_status()["failed"] == 3
 
     retry(fresh(rows[0]), now=now)
@@ -164,8 +262,7 @@ def test_two_beats_at_once_count_nothing_twice(alice: User) -> None:
     ended_tasks(alice, [now - timedelta(seconds=chance.random() * 90_000) for _ in range(60)], chance)
 
     outcomes = at_once([lambda: rollups.roll_up(now)] * 4)
-    while rollups.roll_up(now):
-        pass
+    rolled_up(now)
 
     assert not any(isinstance(each, Exception) for each in outcomes)
     assert (
@@ -193,8 +290,7 @@ def test_percentiles_are_within_an_eighth(seed: int) -> None:
 def test_statistics_do_not_read_what_is_rolled_up(alice: User) -> None:
     chance, now = random.Random(5), floor(clock.now(), DAY)
     ended_tasks(alice, [now - timedelta(seconds=chance.random() * 200_000) for _ in range(50)], chance)
-    while rollups.roll_up(now + HOUR):
-        pass
+    rolled_up(now + HOUR)
     counts = tasks.count_by_status()
 
     with connection.cursor() as cursor:
