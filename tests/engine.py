@@ -73,7 +73,13 @@ def answer(text: str = "The Rhine.", *, input_tokens: int = 10, output_tokens: i
 
 
 def run_admitted(provider: str = "simulator") -> int:
-    """Admit and really run, one after the other, what there is room for; return how many attempts ended."""
+    """
+    Admit and really run, one after the other, what there is room for; return how many attempts ended.
+
+    The test must not be in a transaction of its own: what is streamed is written by another thread, which would wait
+    for it until the database gives up, and the run for that thread.
+    """
+    assert not connection.in_atomic_block, "mark this test django_db(transaction=True)"
     found = plan(provider, now=clock.now())
     return sum(execution.run(each.task_id, each.epoch, each.dispatch_id) for each in found.dispatches)
 

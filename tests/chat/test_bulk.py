@@ -16,7 +16,7 @@ from chat import conversation, usage
 from chat.models import ChatSession
 from tests import engine
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 Call = Callable[..., Any]
 

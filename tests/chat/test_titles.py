@@ -12,7 +12,7 @@ from chat.models import ChatMessage, ChatSession
 from queueing.states import Priority
 from tests import engine
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 QUICK = {"latency_ms": 0, "tokens_per_second": 0}
 
