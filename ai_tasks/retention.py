@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from ai_tasks.accounts.coverage import MINUTES_KEPT, TASKS, rolled_until
 from ai_tasks.accounts.models import Attempt
 from ai_tasks.accounts.rollup_models import Period, TaskStat
-from ai_tasks.models import AIGenerationTask, Chunk
+from ai_tasks.models import AIGenerationTask, Chunk, FinishHook
 from queueing.models import DeadLetter
 
 BATCH = 500
@@ -54,10 +54,11 @@ def due(now: datetime) -> dict[str, int]:
 
 
 def old_payloads(now: datetime) -> QuerySet[Any]:
-    """Return the tasks whose payload goes: ended long ago, and without an open dead letter, which may yet need it."""
+    """Return the tasks whose payload goes: ended long ago, and no open dead letter and no hook may yet need it."""
     letters = DeadLetter.objects.open().filter(task_id=OuterRef("pk"))
+    hooks = FinishHook.objects.filter(task=OuterRef("pk"))
     old = AIGenerationTask.objects.filter(purged_at=None, finished_at__lt=now - settings.AI_KEEP_PAYLOADS)
-    return old.filter(~Exists(letters)).order_by("finished_at")
+    return old.filter(~Exists(letters), ~Exists(hooks)).order_by("finished_at")
 
 
 @transaction.atomic

@@ -45,15 +45,20 @@ def rolled_until(name: str, column: str = "until") -> Any:
     return Coalesce(Subquery(state.values(column)[:1]), Value(BEGINNING), output_field=DateTimeField())
 
 
-def stats(begins: datetime, ends: datetime) -> Q:
-    """Choose the rows of TaskStat that together tell what ended in the span and is rolled up; cut as `span` does."""
-    hour, day = ceiling(begins, HOUR), ceiling(begins, DAY)
-    last_hour, last_day = floor(ends, HOUR), floor(ends, DAY)
-    days = Q(period="day", starts_at__lt=last_day)
-    beside_days = Q(starts_at__lt=day) | Q(starts_at__gte=last_day) | Q(starts_at__gte=rolled_until(TASKS, "day_until"))
-    hours = Q(period="hour", starts_at__lt=last_hour) & beside_days
-    rest = Q(starts_at__lt=hour) | Q(starts_at__gte=last_hour) | Q(starts_at__gte=rolled_until(TASKS, "hour_until"))
-    return Q(starts_at__gte=begins, starts_at__lt=ends) & (days | hours | (Q(period="minute") & rest))
+def stats(begins: datetime, ends: datetime, longest: timedelta = DAY) -> Q:
+    """
+    Choose the rows of TaskStat that together tell what ended in the span and is rolled up; cut as `span` does.
+
+    `longest` is how long the time of one row may be: DAY, HOUR or MINUTE.
+    """
+    chosen, beside = Q(), Q()
+    for period, step in (("day", DAY), ("hour", HOUR)):
+        if step <= longest:
+            last = floor(ends, step)
+            chosen |= Q(period=period, starts_at__lt=last) & beside
+            over = rolled_until(TASKS, f"{period}_until")
+            beside = Q(starts_at__lt=ceiling(begins, step)) | Q(starts_at__gte=last) | Q(starts_at__gte=over)
+    return Q(starts_at__gte=begins, starts_at__lt=ends) & (chosen | (Q(period="minute") & beside))
 
 
 def tail(begins: datetime, ends: datetime) -> Q:

@@ -11,7 +11,7 @@ from django.core.management import call_command
 
 from ai_tasks import clock, retention
 from ai_tasks.errors import NotPossible
-from ai_tasks.models import AIGenerationTask, Attempt, Chunk, LedgerEntry, RollupState, TaskStat
+from ai_tasks.models import AIGenerationTask, Attempt, Chunk, FinishHook, LedgerEntry, RollupState, TaskStat
 from ai_tasks.representation import task_json
 from ai_tasks.submission import retry
 from providers.errors import BadRequest
@@ -78,6 +78,15 @@ def test_what_an_open_dead_letter_needs_is_kept(alice: User) -> None:
     assert not DeadLetter.objects.exists()
     assert fresh(task).error == {"code": "bad_request", "message": "", "retryable": False}
     assert Attempt.objects.get().error_message == ""
+
+
+def test_what_a_hook_that_never_ran_needs_is_kept(alice: User) -> None:
+    FinishHook.objects.create(task=completed(alice), due_at=at(3))
+
+    assert retention.prune(LATER)["payloads"] == 0
+
+    FinishHook.objects.all().delete()
+    assert retention.prune(LATER)["payloads"] == 1
 
 
 def test_a_purged_task_cannot_be_tried_again(alice: User) -> None:
