@@ -30,7 +30,7 @@ def probes() -> list[int]:
 
 
 @pytest.fixture
-def rested(alice: User) -> None:
+def rested(alice: User, providers_ready: None) -> None:
     """Twenty tasks wait at a provider whose circuit has rested."""
     several(alice, 20, model=SIM)
     control.trip("simulator", cause="unavailable", now=at(0))

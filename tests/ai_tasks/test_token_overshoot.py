@@ -59,7 +59,7 @@ def traffic(owner: User, factor: Fraction, chance: random.Random) -> list[Call]:
 
 def admitted_at(second: int, factor: Fraction, chance: random.Random) -> list[Call]:
     found = []
-    for each in plan(now=at(second)).dispatches:
+    for each in plan(now=at(second), limit=1).dispatches:
         entry = QueueEntry.objects.get(task_id=each.task_id)
         held = {"dispatch_id": each.dispatch_id, "worker": process.boot_id(), "now": at(second)}
         task = tasks.get(pk=each.task_id)
@@ -107,7 +107,7 @@ def test_what_was_used_less_stays_reserved_for_its_minute(alice: User, set_limit
 
 def test_a_bound_that_knew_no_real_use_would_be_seen(alice: User, set_limits: SetLimits) -> None:
     """The control: with the limit lifted the same traffic breaks both rules."""
-    set_limits(tokens_per_minute=None, max_concurrency=20)
+    set_limits(tokens_per_minute=None)
 
     calls = traffic(alice, Fraction(3), random.Random(7))
 
