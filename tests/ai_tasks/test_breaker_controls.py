@@ -5,12 +5,13 @@ from datetime import datetime
 import pytest
 from django.contrib.auth.models import User
 
+from ai_tasks.admission import Plan
 from ai_tasks.models import AIGenerationTask, Attempt
 from providers import control
 from providers.errors import StreamCut, Unavailable
 from providers.models import Circuit, CircuitTransition
 from tests.ai_tasks.ends import SIM, end, state
-from tests.engine import Plan, answer, at, at_once, claimed, plan, several
+from tests.engine import answer, at, at_once, claimed, plan, several
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("providers_ready")]
 tasks = AIGenerationTask.objects
