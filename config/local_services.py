@@ -150,7 +150,7 @@ class Postgres:
                 raise ServiceMissing(f"initdb failed:\n{log.read_text(errors='replace')[-2000:]}")
         self.process = start([str(binary), "-D", str(data), *self._settings()], log=log, as_nobody=is_root())
         wait_until(self._answers, self.process, log)
-        self._make_database("tasuki")
+        self.make_database("tasuki")
 
     def _settings(self) -> list[str]:
         settings = {
@@ -171,7 +171,8 @@ class Postgres:
             return False
         return True
 
-    def _make_database(self, name: str) -> None:
+    def make_database(self, name: str) -> None:
+        """Make a database where it is missing."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
                 connection.execute(f'CREATE DATABASE "{name}"')

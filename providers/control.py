@@ -1,6 +1,7 @@
 """Operate: make the providers' rows, and move what is shared about their state."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 
@@ -9,7 +10,7 @@ from django.db import transaction
 
 from providers import circuits, pricing, registry
 from providers.models import Circuit, CircuitMode, CircuitRule, Price, Provider, ProviderLimit, Route, RouteCandidate
-from providers.types import Candidate, ProviderConfig
+from providers.types import Candidate, Limits, ProviderConfig
 
 __all__ = [
     "block",
@@ -19,6 +20,7 @@ __all__ = [
     "give_probe_back",
     "rule",
     "set_circuit_mode",
+    "set_limits",
     "set_route",
     "set_rule",
     "trip",
@@ -56,6 +58,11 @@ def set_route(alias: str, candidates: Sequence[Candidate]) -> None:
         RouteCandidate(route=route, position=position, provider_id=each.provider, model=each.model)
         for position, each in enumerate(candidates)
     )
+
+
+def set_limits(provider: str, limits: Limits, *, model: str = "") -> None:
+    """Bound a provider, or one of its models, from the next admission on."""
+    ProviderLimit.objects.update_or_create(provider_id=provider, model=model, defaults=asdict(limits))
 
 
 def ensure_providers(now: datetime) -> None:

@@ -19,10 +19,16 @@ def parts(begins: datetime, ends: datetime | None = None) -> tuple[QuerySet[Any]
 
     Both must be multiples of a quarter of an hour.
     """
-    told, rest = UsageStat.objects.filter(starts_at__gte=begins), LedgerEntry.objects.filter(created_at__gte=begins)
+    told, rest = UsageStat.objects.filter(starts_at__gte=begins), entries(begins, ends)
     if ends is not None:
-        told, rest = told.filter(starts_at__lt=ends), rest.filter(created_at__lt=ends)
-    return told, rest.filter(created_at__gte=coverage.rolled_until(coverage.USAGE)).order_by()
+        told = told.filter(starts_at__lt=ends)
+    return told, rest.filter(created_at__gte=coverage.rolled_until(coverage.USAGE))
+
+
+def entries(begins: datetime, ends: datetime | None = None) -> QuerySet[Any]:
+    """Return the entries made from `begins` to before `ends`."""
+    rows = LedgerEntry.objects.filter(created_at__gte=begins).order_by()
+    return rows if ends is None else rows.filter(created_at__lt=ends)
 
 
 def spent_by_provider(begins: datetime, ends: datetime, only: Mapping[str, str]) -> list[QuerySet[Any]]:

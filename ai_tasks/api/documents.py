@@ -139,6 +139,42 @@ class TaskBatch(Document):
     data = TaskDocument(many=True)  # type: ignore[assignment]
 
 
+class UsageSums(Document):
+    """Sums of the ledger: cached tokens within input, reasoning within output."""
+
+    calls = serializers.IntegerField()
+    estimated_calls = serializers.IntegerField(help_text="Whose usage nobody told us.")
+    unpriced_calls = serializers.IntegerField(help_text="Whose price is not known: they are not in the cost.")
+    input_tokens = serializers.IntegerField()
+    cached_input_tokens = serializers.IntegerField()
+    output_tokens = serializers.IntegerField()
+    reasoning_tokens = serializers.IntegerField()
+    cost_usd = serializers.CharField()
+
+
+class UsageLine(UsageSums):
+    """One group: its values under the names in `group_by`, and its sums."""
+
+    day = serializers.DateField(required=False)
+    provider = serializers.CharField(required=False)
+    model = serializers.CharField(required=False)
+    user = serializers.CharField(required=False)
+    type = serializers.CharField(required=False)
+    related = serializers.CharField(required=False)
+
+
+class UsageDocument(Document):
+    """A usage report."""
+
+    object = always("usage")
+    since = serializers.DateField()
+    until = serializers.DateField()
+    time_zone = serializers.CharField()
+    group_by = serializers.ListField(child=serializers.CharField())
+    data = UsageLine(many=True)  # type: ignore[assignment]
+    total = UsageSums()
+
+
 class TicketDocument(Document):
     """A right to open one WebSocket."""
 

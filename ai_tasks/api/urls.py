@@ -7,7 +7,7 @@ from typing import Any
 from django.urls import URLPattern, path
 from drf_spectacular.views import SpectacularAPIView
 
-from ai_tasks.api import budgets, dead_letters, operators, queues, redrives, streams, views
+from ai_tasks.api import budgets, dead_letters, operators, queues, redrives, streams, usage, views
 from ai_tasks.api.docs import DocsView
 
 app_name = "api"
@@ -31,6 +31,7 @@ ROUTES: list[tuple[str, View, str]] = [
     ("v1/tasks/<str:task_id>/events", streams.task_events, "task-events"),
     ("v1/ws-tickets", views.TicketCollection.as_view(), "ws-tickets"),
     ("v1/budgets", budgets.BudgetCollection.as_view(), "budgets"),
+    ("v1/usage", usage.UsageReport.as_view(), "usage"),
     ("v1/providers", operators.ProviderCollection.as_view(), "providers"),
     ("v1/providers/<str:provider>/circuit", operators.ProviderCircuit.as_view(), "provider-circuit"),
     ("v1/queues", queues.QueueCollection.as_view(), "queues"),

@@ -1,27 +1,32 @@
-"""Two hundred thousand tasks wait and a million have ended: what runs often still reads a few rows by an index."""
+"""200,000 tasks wait, 100,000 are parked, a million have ended: what runs often still reads a few rows by an index."""
 
 import re
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import Count
+from django.test.utils import CaptureQueriesContext
 
-from ai_tasks import clock
-from ai_tasks.models import AIGenerationTask, Attempt
+from ai_tasks import clock, lease, rollups, sweeps
+from ai_tasks.models import AIGenerationTask, Attempt, TaskStat, UsageStat
+from config.seeding import Size, analyze, seed
 from providers import control
 from providers.models import ProviderLimit
 from queueing.models import QueueEntry, TaskQueue
-from tests.engine import admitted, plan, text_task
-from tests.scale.rows import analyze, multiply
+from tests.engine import WORKER, admitted, answer, plan, text_task
 
 pytestmark = [pytest.mark.scale, pytest.mark.postgresql, pytest.mark.django_db]
 
 WAITING = 200_000
+PARKED = 100_000
+DEAD_LETTERS = 50_000
 FINISHED = 1_000_000
 USERS = 1_000
 PLANS = 20
@@ -48,41 +53,14 @@ def deep_queue(django_db_setup: None, django_db_blocker: Any) -> Iterator[DeepQu
     with django_db_blocker.unblock():
         control.ensure_providers(clock.now())
         ProviderLimit.objects.update(max_concurrency=None, requests_per_minute=None, tokens_per_minute=None)
-        User.objects.bulk_create(User(username=f"user{number}") for number in range(USERS))
-        user = User.objects.get(username="user7")
-        fill(user, waiting=PLANS * BATCH, finished=0)
+        seed(Size(waiting=PLANS * BATCH, users=USERS))
         shallow_plan_ms = median_plan_ms()
-        fill(user, waiting=WAITING, finished=FINISHED)
-        yield DeepQueue(user, shallow_plan_ms)
+        seed(Size(WAITING, PARKED, FINISHED, DEAD_LETTERS, USERS))
+        yield DeepQueue(User.objects.get(username="seed-7"), shallow_plan_ms)
         with connection.cursor() as cursor:
-            cursor.execute("TRUNCATE ai_tasks_aigenerationtask, queueing_queueentry, auth_user CASCADE")
-
-
-def fill(user: User, *, waiting: int, finished: int) -> None:
-    """Add that many waiting tasks with their entries, over all users and classes, and that many that have ended."""
-    first_user = User.objects.earliest("pk").pk
-    task = text_task(user, now=clock.now())
-    entry = QueueEntry.objects.get(task_id=task.pk)
-    of_a_user = f"{first_user} + mod(n, {USERS})"
-    multiply(task, waiting, id="gen_random_uuid()", owner_id=of_a_user, priority="mod(n, 5)")
-    with connection.cursor() as cursor:
-        cursor.execute(_ENTRIES, [entry.pk])
-    then = "template.created_at - n * interval '1 s'"
-    status = "CASE WHEN mod(n, 50) = 0 THEN 'failed' ELSE 'completed' END"
-    ended = {"status": status, "created_at": then, "finished_at": then}
-    multiply(task, finished, id="gen_random_uuid()", owner_id=of_a_user, **ended)
-    analyze(AIGenerationTask, QueueEntry)
-
-
-_COLUMNS = [field.column for field in QueueEntry._meta.concrete_fields if field.column != "id"]
-_OWN = {"task_id": "t.id", "priority": "t.priority", "owner_key": "t.owner_id::text", "fair_tag": "random() * 1e6"}
-_ENTRIES = f"""
-INSERT INTO queueing_queueentry ({", ".join(_COLUMNS)})
-SELECT {", ".join(_OWN.get(column, f"e.{column}") for column in _COLUMNS)}
-FROM ai_tasks_aigenerationtask t, queueing_queueentry e
-WHERE e.id = %s AND t.epoch = 0 AND t.status = 'pending'
-AND NOT EXISTS (SELECT FROM queueing_queueentry WHERE task_id = t.id)
-"""
+            cursor.execute(
+                "TRUNCATE ai_tasks_aigenerationtask, queueing_queueentry, queueing_deadletter, auth_user CASCADE"
+            )
 
 
 def rows_read(told: str) -> int:
@@ -154,3 +132,76 @@ def test_what_a_user_has_live_is_counted_quickly(deep_queue: DeepQueue) -> None:
 
     assert count >= WAITING // USERS
     assert time.perf_counter() - began < 0.2
+
+
+def statements(operation: Any) -> list[str]:
+    """Run it and return the reads and writes that it sent, without what only opens and closes transactions."""
+    with CaptureQueriesContext(connection) as queries:
+        operation()
+    return [each["sql"] for each in queries if re.match("SELECT|UPDATE|DELETE|INSERT|WITH", each["sql"])]
+
+
+def explained(statement: str) -> str:
+    """Return what PostgreSQL does for a statement, and undo it."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("EXPLAIN (ANALYZE, BUFFERS) " + statement)
+        told = "\n".join(row[0] for row in cursor.fetchall())
+        transaction.set_rollback(True)
+    return told
+
+
+def buffers(told: str) -> int:
+    """Return how many pages the whole statement touched."""
+    found = re.search(r"Buffers:([^\n]*)", told)
+    return sum(int(number) for number in re.findall(r"(?:hit|read)=(\d+)", found.group(1))) if found else 0
+
+
+def claim_and_end() -> None:
+    """A task's whole walk."""
+    leased = tasks.claim_next_pending_task(WORKER, provider="simulator", now=clock.now())
+    assert leased
+    lease.renew([(leased.task.pk, leased.epoch)], worker=WORKER, lease=timedelta(seconds=90), now=clock.now())
+    assert tasks.complete(leased.task.pk, leased.epoch, answer(), now=clock.now())
+
+
+HOT: dict[str, Callable[[], object]] = {
+    "submit": lambda: text_task(User.objects.get(username="seed-7"), now=clock.now(), model="simulator/sim-1"),
+    "admit, begin, renew, settle": claim_and_end,
+    "rescue": lambda: sweeps.rescue_lost_leases(clock.now()),
+    "lost messages": lambda: sweeps.send_lost_messages(clock.now()),
+    "deadlines": lambda: sweeps.time_out(clock.now()),
+    "lost charges": lambda: sweeps.charge_lost(clock.now()),
+    "wake parked": lambda: sweeps.wake_parked(clock.now()),
+}
+MOST_BUFFERS = 400
+"""Pages (8 KiB) that a statement of the hot path may touch; a scan of the entries would be some ten thousand."""
+BIG = ("ai_tasks_aigenerationtask", "ai_tasks_attempt", "ai_tasks_ledgerentry", "queueing_queueentry")
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_each_statement_of_the_hot_path_touches_a_few_pages(deep_queue: DeepQueue, name: str) -> None:
+    HOT[name]()
+
+    for statement in statements(HOT[name]):
+        if "pg_advisory" in statement or "SET " in statement[:4]:
+            continue
+        told = explained(statement)
+        assert not any(f"Seq Scan on {table}" in told for table in BIG), told
+        assert buffers(told) <= MOST_BUFFERS, told
+
+
+def test_statistics_read_rollups_and_no_history(deep_queue: DeepQueue) -> None:
+    while rollups.roll_up(clock.now()):
+        pass
+    expected = {"completed": 0, "failed": 0}
+    analyze(TaskStat, UsageStat)
+    ended = tasks.alive().filter(finished_at__isnull=False).order_by()
+    expected |= dict(ended.values_list("status").annotate(count=Count("id")))
+
+    for count in (tasks.count_by_status, tasks.calculate_average_processing_time, tasks.get_provider_statistics):
+        (statement,) = statements(count)
+        told = explained(statement)
+        assert "Seq Scan on ai_tasks_aigenerationtask" not in told, told
+        assert "Seq Scan on ai_tasks_ledgerentry" not in told, told
+    found = tasks.count_by_status()
+    assert (found["completed"], found["failed"]) == (expected["completed"], expected["failed"])

@@ -1,4 +1,9 @@
-"""Measure this project on this machine; `latency`: from POST to the provider's call, on idle installations."""
+"""
+Measure this project on this machine, each on throw-away processes and data.
+
+`latency`: from POST to the provider's call, on idle installations. `backlog`: what admission and submission cost beside
+1,000 rows and beside 1,300,000. `seed`: fill the configured PostgreSQL with a large installation's rows, and stay.
+"""
 
 import json
 import platform
@@ -6,11 +11,14 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django import get_version
-from django.core.management.base import BaseCommand
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
 
-from config import benchmarks
+from config import backlog, benchmarks, seeding
 
 SHAPES = ("embedded", "services")
+SIZES = ("waiting", "parked", "finished", "dead_letters", "users")
 
 
 class Command(BaseCommand):
@@ -20,23 +28,68 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take what to measure and how often."""
-        parser.add_argument("what", choices=["latency"])
-        parser.add_argument("--shape", choices=SHAPES, action="append", help="default: both")
-        parser.add_argument("--count", type=int, default=200, help="tasks that are measured, after 10 to warm up")
-        parser.add_argument("--interval-ms", type=int, default=50, help="time between two of them")
+        parser.add_argument("what", choices=["latency", "backlog", "seed", "fill", "measure"], metavar="WHAT")
         parser.add_argument("--json", action="store_true", help="print JSON alone")
+        latency = parser.add_argument_group("latency")
+        latency.add_argument("--shape", choices=SHAPES, action="append", help="default: both")
+        latency.add_argument("--count", type=int, default=200, help="tasks that are measured, after 10 to warm up")
+        latency.add_argument("--interval-ms", type=int, default=50, help="time between two of them")
+        sizes = parser.add_argument_group("backlog and seed")
+        sizes.add_argument("--rounds", type=int, default=backlog.ROUNDS)
+        for name in SIZES:
+            text = f"default: {getattr(backlog.MANY, name):,}"
+            sizes.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(backlog.MANY, name), help=text)
+        parser.add_argument("--given", default="{}", help="(backlog calls itself)")
 
-    def handle(self, *, shape: list[str] | None, count: int, interval_ms: int, **options: Any) -> None:
+    def handle(self, *, what: str, **options: Any) -> None:
         """Measure and print."""
+        getattr(self, what)(options)
+
+    def latency(self, options: dict[str, Any]) -> None:
+        """From POST to the provider's call."""
         results = []
-        for each in shape or SHAPES:
+        for each in options["shape"] or SHAPES:
+            count, interval_ms = options["count"], options["interval_ms"]
             self.stderr.write(f"Measuring {each}: {count} tasks, one every {interval_ms} ms ...")
             results.append(benchmarks.latency(each, count=count, interval_seconds=interval_ms / 1000))
         if options["json"]:
-            versions = {"python": platform.python_version(), "django": get_version()}
-            self.stdout.write(json.dumps({"benchmark": "latency", "results": results, "versions": versions}, indent=2))
+            self._print_json({"benchmark": "latency", "results": results})
             return
         self.stdout.write(f"{'POST to provider call':24}{'p50':>8}{'p90':>8}{'p99':>8}{'max':>8}  (ms)")
         for row in results:
             figures = "".join(f"{row[name]:8.1f}" for name in ("p50_ms", "p90_ms", "p99_ms", "max_ms"))
             self.stdout.write(f"{row['shape']:24}{figures}")
+
+    def backlog(self, options: dict[str, Any]) -> None:
+        """Admission and submission beside few rows and many."""
+        told = backlog.backlog(self.stderr.write, many=_size(options), rounds=options["rounds"])
+        if options["json"]:
+            self._print_json({"benchmark": "backlog", **told})
+            return
+        self.stdout.write(f"{'p50 in ms':12}{'few':>10}{'many':>10}{'ratio':>10}")
+        for name in backlog.FIGURES:
+            few, many = told["few"][name]["p50_ms"], told["many"][name]["p50_ms"]
+            self.stdout.write(f"{name:12}{few:10.2f}{many:10.2f}{told['ratios'][name]:10.2f}")
+
+    def seed(self, options: dict[str, Any]) -> None:
+        """Fill the configured database."""
+        if connection.vendor != "postgresql":
+            raise CommandError("Only PostgreSQL is filled: set DATABASE_URL and REDIS_URL.")
+        seeding.seed(_size(options), self.stderr.write)
+
+    def fill(self, options: dict[str, Any]) -> None:
+        """Fill one of backlog's databases."""
+        call_command("migrate", verbosity=0)
+        self.stdout.write(json.dumps(backlog.fill(options["given"])))
+
+    def measure(self, options: dict[str, Any]) -> None:
+        """Measure in one of backlog's databases."""
+        self.stdout.write(json.dumps(backlog.measure()))
+
+    def _print_json(self, told: dict[str, Any]) -> None:
+        versions = {"python": platform.python_version(), "django": get_version()}
+        self.stdout.write(json.dumps({**told, "versions": versions}, indent=2))
+
+
+def _size(options: dict[str, Any]) -> seeding.Size:
+    return seeding.Size(**{name: options[name] for name in SIZES})
