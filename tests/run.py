@@ -27,7 +27,8 @@ ON_POSTGRESQL = [
 ]
 RUNS = [("sqlite", ON_SQLITE), ("postgresql", ON_POSTGRESQL)]
 REST_ON_POSTGRESQL = ["-m", "not scale", *API_AND_SOCKETS, "tests/chat"]
-HEAVY_RUNS = [("postgresql", REST_ON_POSTGRESQL), ("postgresql", ["-m", "scale"])]
+ON_BOTH = ["-m", "scale and not postgresql", "tests/scale/test_claimers.py"]
+HEAVY_RUNS = [("postgresql", REST_ON_POSTGRESQL), ("postgresql", ["-m", "scale"]), ("sqlite", ON_BOTH)]
 
 
 def run(name: str, arguments: list[str]) -> int:
