@@ -6,8 +6,7 @@ that run out, queues that are first come, first served for each user within a cl
 """
 
 import os
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,41 +24,13 @@ from providers.errors import BadRequest, MalformedAnswer
 from queueing.errors import AlreadyQueued
 from queueing.models import DeadLetter, QueueEntry, TaskQueue
 from queueing.states import Priority
+from tests.ai_tasks.modelled import Modelled
 from tests.engine import NOW, WORKER, answer, claim, text_task
 from tests.invariants import violations
 
 LEASE = timedelta(seconds=90)
 MAX_TRIES = 4
 tasks = AIGenerationTask.objects
-
-
-@dataclass
-class Modelled:
-    """A task as the model knows it."""
-
-    id: UUID
-    owner: int
-    priority: int
-    status: str = "pending"
-    place: str = "waiting"
-    """waiting, parked, running or gone."""
-    epoch: int = 0
-    tries: int = 0
-    crashes: int = 0
-    order: int = 0
-    """Its place among those of its user and class."""
-    until: datetime | None = None
-    """Parked: until then. Running: its lease."""
-    held: list[int] = field(default_factory=list)
-    """The epochs under which somebody once held it."""
-
-    def leave(self, status: str) -> None:
-        """End it."""
-        self.status, self.place, self.until = status, "gone", None
-
-    def stand_again(self) -> None:
-        """Make it wait at its old place."""
-        self.status, self.place, self.until = "pending", "waiting", None
 
 
 class Engine(RuleBasedStateMachine):
