@@ -18,7 +18,7 @@ from ai_tasks.progress import Call, ticker
 from ai_tasks.task_types import registry
 from providers import gateway
 from providers.errors import BadRequest, MalformedAnswer, ProviderError
-from providers.types import Candidate, Completion, CompletionRequest, Usage
+from providers.types import Candidate, Completion, CompletionRequest, Message, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def _request(begun: Lease) -> CompletionRequest:
     seconds_left = (task.deadline_at - clock.now()).total_seconds()
     return CompletionRequest(
         model=task.model,
-        messages=prompt.messages,
+        messages=(*prompt.messages, Message("assistant", begun.begun)) if begun.begun else prompt.messages,
         max_output_tokens=min(prompt.max_output_tokens, begun.max_output_tokens or prompt.max_output_tokens),
         temperature=prompt.temperature,
         top_p=prompt.top_p,

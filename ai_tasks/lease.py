@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import DateTimeField, F, QuerySet
 from django.db.models.functions import Coalesce
 
-from ai_tasks import breaker, chunks, doorbell, events
+from ai_tasks import breaker, chunks, continuing, doorbell, events
 from ai_tasks.accounts import budgets
 from ai_tasks.accounts.models import Attempt, AttemptState
 from ai_tasks.chunks import Piece
@@ -34,6 +34,8 @@ class Lease:
     epoch: int
     next_seq: int
     max_output_tokens: int
+    begun: str = ""
+    """What earlier attempts said, and this one goes on from."""
 
 
 def announce(task: Any, status: str, *, frees_capacity: bool = True) -> None:
@@ -97,6 +99,8 @@ def _lease(task: Any, epoch: int, max_output_tokens: int) -> Lease:
     newest = task.chunks.order_by("-seq").first() if epoch > 1 else None
     if newest is None or newest.kind == ChunkKind.RESET:
         return Lease(task, epoch, newest.seq + 1 if newest else 1, max_output_tokens)
+    if begun := continuing.taken_up(task, max_output_tokens):
+        return Lease(task, epoch, newest.seq + 1, begun.max_output_tokens, begun.text)
     reason = task.error["code"] if task.error else "worker_lost"
     reset = Piece(newest.seq + 1, epoch, ChunkKind.RESET, reason)
     chunks.write(task, [reset])

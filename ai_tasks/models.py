@@ -58,7 +58,7 @@ class AIGenerationTask(models.Model):
     model = models.CharField(max_length=120)
     """The candidate's model."""
     route_policy = models.JSONField(default=dict, blank=True)
-    """Of the route, as it was then: `on_error`, what follows which error, and `skipped`, places that were left out."""
+    """Of the route, as it was then: `on_error`, `after_cut`, and `skipped`, places that were left out."""
     input = models.JSONField()
     output = models.JSONField(null=True, blank=True)
     error = models.JSONField(null=True, blank=True)

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from ai_tasks import breaker, chunks, doorbell, outcome, policy
+from ai_tasks import breaker, chunks, continuing, doorbell, outcome, policy
 from ai_tasks.accounts import attempts, charges
 from ai_tasks.accounts.models import Attempt, AttemptState, LedgerEntry
 from ai_tasks.chunks import Piece
@@ -73,7 +73,7 @@ def complete(
         return False
     entry, task, attempt = held
     chunks.write(task, pieces)
-    output = _output(completion)
+    output = _output(completion, continuing.said_before(task, epoch))
     request_id = storable(completion.provider_request_id)[:200]
     attempts.end(
         attempt, AttemptState.SUCCEEDED, completion.usage, now, first_token_at=first_token_at, request_id=request_id
@@ -85,9 +85,9 @@ def complete(
     return True
 
 
-def _output(completion: Completion) -> dict[str, Any]:
+def _output(completion: Completion, said_before: str) -> dict[str, Any]:
     output: dict[str, Any] = {
-        "text": storable(completion.text),
+        "text": said_before + storable(completion.text),
         "finish_reason": completion.finish_reason.value,
         "truncated": completion.truncated,
     }

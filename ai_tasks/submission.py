@@ -21,7 +21,7 @@ from ai_tasks.states import ACTIVE, REVIVABLE, TaskStatus
 from ai_tasks.task_types import registry
 from ai_tasks.task_types.base import TaskType
 from providers import gateway, routing
-from providers.types import Route
+from providers.types import AfterCut, Route
 from queueing import errors as queue_errors
 from queueing.entries import Estimate
 from queueing.models import QueueEntry, TaskQueue
@@ -79,7 +79,9 @@ def _prepare(
     places, skipped = preflight.choose(route, asked, now)
     task.route = [[each.provider, each.model] for each in places]
     task.provider, task.model = task.route[0]
-    said = {"on_error": dict(route.on_error), "skipped": skipped}
+    said: dict[str, Any] = {"on_error": dict(route.on_error), "skipped": skipped}
+    if route.after_cut != AfterCut.RESTART:
+        said["after_cut"] = route.after_cut
     task.route_policy = {name: value for name, value in said.items() if value}
     return task, affordability.within_max_cost(task, asked, now)
 

@@ -129,6 +129,11 @@ def count_usage(
     return tokens.count_usage(messages, output, tools=tools, answer_format=answer_format)
 
 
+def continues(candidate: Candidate) -> bool:
+    """Do the candidate's models go on with an answer that stands at the end of the conversation?"""
+    return candidate.provider in registry.adapters() and registry.adapter(candidate.provider).capabilities.continues
+
+
 def schema_complaint(schema: Mapping[str, Any]) -> str:
     """Return what is wrong with a schema that answers are to have, in a line; empty: nothing."""
     return structured.complaint(schema)

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from providers.errors import codes
 from providers.managers import RouteManager
-from providers.types import AfterError
+from providers.types import AfterCut, AfterError
 
 
 def check_actions(value: Any) -> None:
@@ -30,6 +30,12 @@ class Route(models.Model):
     """How long a task may wait at one provider before the next is asked; null: as long as its circuit is not open."""
     on_error = models.JSONField(default=dict, blank=True, validators=[check_actions])
     """By error code: `fall_back`, `retry` (at the same place) or `fail`; what is left out goes by the error's class."""
+    after_cut = models.CharField(
+        max_length=10,
+        default=AfterCut.RESTART,
+        choices=[(AfterCut.RESTART.value, _("begin anew")), (AfterCut.CONTINUE.value, _("go on"))],
+    )
+    """What the next attempt does where an answer broke off in the middle."""
     max_usd_per_call = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True)
     """A place where a call may cost more, by its estimate and output cap, or has no price, is left out."""
 

@@ -65,7 +65,10 @@ def _route(alias: str) -> types.Route | None:
         Place(Candidate(row.provider_id, row.model), row.window_tokens or windows.window_tokens(row.model))
         for row in rows
     )
-    return types.Route(places, rows[0].route.on_error, rows[0].route.max_usd_per_call) if places else None
+    if not places:
+        return None
+    said = rows[0].route
+    return types.Route(places, said.on_error, said.max_usd_per_call, said.after_cut)
 
 
 def patience() -> dict[str, timedelta]:

@@ -77,6 +77,15 @@ class AfterError(StrEnum):
     FAIL = "fail"
 
 
+class AfterCut(StrEnum):
+    """What a route may say becomes of an answer that broke off."""
+
+    RESTART = "restart"
+    """The next attempt begins anew, and the client is told that what came is void."""
+    CONTINUE = "continue"
+    """It goes on from what came, where its models do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A candidate, and how many tokens it takes, input and output together; None: not known."""
@@ -94,6 +103,7 @@ class Route:
     """By error code an AfterError; what is left out goes by the error's class."""
     max_usd_per_call: Decimal | None = None
     """A place where a call may cost more is left out."""
+    after_cut: str = AfterCut.RESTART
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ class Capabilities:
     """May it bring tool calls?"""
     network: bool = True
     """Does a call leave this process?"""
+    continues: bool = False
+    """Do its models go on with an answer that stands at the end of the conversation?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,14 @@ class Adapter(ABC):
         "connect_seconds": (int, float),
         "first_token_seconds": (int, float),
         "idle_seconds": (int, float),
+        "continues": bool,
     }
     """What a provider's `options` may hold, with types; the system checks hold operators to it."""
 
     def __init__(self, config: ProviderConfig) -> None:
         self.config = config
         self.patience = Patience.of(config.options)
-        self.capabilities = Capabilities()
+        self.capabilities = Capabilities(continues=config.options.get("continues", False))
 
     @abstractmethod
     def stream(self, request: CompletionRequest) -> AsyncGenerator[Delta | Usage | Finish, None]:

@@ -120,7 +120,12 @@ class HttpAdapter(Adapter):
 
     def __init__(self, config: ProviderConfig) -> None:
         super().__init__(config)
-        self.capabilities = Capabilities(streams=config.options.get("stream", True), reasoning=True, tool_calls=True)
+        self.capabilities = Capabilities(
+            streams=config.options.get("stream", True),
+            reasoning=True,
+            tool_calls=True,
+            continues=config.options.get("continues", False),
+        )
         self.root = config.base_url.rstrip("/")
 
     @abstractmethod

@@ -35,7 +35,9 @@ class SimulatorAdapter(Adapter):
 
     def __init__(self, config: ProviderConfig) -> None:
         super().__init__(config)
-        self.capabilities = Capabilities(reasoning=True, tool_calls=True, network=False)
+        self.capabilities = Capabilities(
+            reasoning=True, tool_calls=True, network=False, continues=config.options.get("continues", True)
+        )
 
     async def stream(self, request: CompletionRequest) -> AsyncGenerator[Delta | Usage | Finish, None]:
         """Play the script: wait, say, and end or fail as it says."""
@@ -79,6 +81,9 @@ class SimulatorAdapter(Adapter):
 
 def _words(script: Script, failure: str, request: CompletionRequest) -> tuple[str, FinishReason]:
     """Return what is said before the end or the failure, within the request's output cap, and why it would end."""
+    *before, last = request.messages
+    begun = str(last.content) if before and last.role == "assistant" else ""
+    request = replace(request, messages=tuple(before)) if begun else request
     if failure == EMPTY:
         return "", FinishReason.STOP
     if script.text is not None or script.tool_calls:
@@ -92,6 +97,7 @@ def _words(script: Script, failure: str, request: CompletionRequest) -> tuple[st
     else:
         text = storable(simulator_answers.answer(request.messages, script.seed))
     text = _until(text, request.stop)
+    text = text.removeprefix(begun)
     said = tokens.prefix(text, request.max_output_tokens)
     reason = FinishReason.STOP if said == text else FinishReason.LENGTH
     return (tokens.prefix(said, script.fail_after_tokens) if failure else said), reason
