@@ -28,6 +28,14 @@ def window_tokens(model: str) -> int | None:
         return None
 
 
+def takes_pictures(model: str) -> bool:
+    """Return False when all that this name stands for are known to read text alone."""
+    try:
+        return routing.takes_pictures(model)
+    except routing.UnknownModel:
+        return True
+
+
 def count_tokens(messages: Iterable[Message]) -> int:
     """Return how many tokens these turns are, rather too many than too few."""
     return gateway.estimate_input_tokens(messages)

@@ -77,8 +77,9 @@ class ChatSocket(JsonSocket):
 
     async def message_send(self, frame: Frame) -> None:
         """Send a message; a `client_id` that came before is answered again, and not sent twice."""
-        _only(frame, "content", "client_id", "model", "parent_id", "simulate")
-        values = {"client_id": _text(frame, "client_id", ""), "model": _text(frame, "model", "")}
+        _only(frame, "content", "client_id", "model", "parent_id", "attachments", "simulate")
+        values: Frame = {"client_id": _text(frame, "client_id", ""), "model": _text(frame, "model", "")}
+        values["attachments"] = _ids(frame, "attachments")
         simulate = frame.get("simulate")
         if simulate is not None and not isinstance(simulate, dict):
             raise FrameError("invalid_input", "simulate must be an object.")
@@ -265,3 +266,10 @@ def _text(frame: Frame, member: str, default: str | None = None) -> str:
     if len(value) > LONGEST.get(member, len(value)):
         raise FrameError("invalid_input", f"{member} is too long.")
     return value
+
+
+def _ids(frame: Frame, member: str) -> list[UUID]:
+    value = frame.get(member, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) and ID.fullmatch(each) for each in value):
+        raise FrameError("invalid_input", f"{member} must be a list of ids.")
+    return [UUID(each) for each in value]

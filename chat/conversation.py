@@ -1,6 +1,7 @@
 """What people wish of a chat, one function each. Who may do it is for the caller to ask, through `for_user`."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from ai_tasks.models import AIGenerationTask
 from ai_tasks.models_on_offer import require_model
 from ai_tasks.states import TERMINAL
 from ai_tasks.submission import TaskRequest
-from chat import news, replies, titles, usage
+from chat import attaching, news, replies, titles, usage
 from chat.errors import SessionExists
 from chat.models import ChatMessage, ChatSession
 from chat.states import MessageRole, MessageState, SessionState
@@ -62,23 +63,26 @@ def send_message(
     client_id: str = "",
     model: str = "",
     after: ChatMessage | None = None,
+    attachments: Sequence[UUID] = (),
     simulate: dict[str, Any] | None = None,
     now: datetime | None = None,
 ) -> tuple[ChatMessage, ChatMessage]:
     """
     Write a message and its pending reply, submit the reply's task, and return both; all or nothing.
 
-    It follows `after`, or the newest message. A `client_id` that was sent before returns what it made then. Raises
-    InvalidInput, SessionClosed, UnknownModel, BudgetExceeded and QueueFull.
+    It follows `after`, or the newest message; `attachments` are ids of the session's files. A `client_id` that was
+    sent before returns what it made then. Raises InvalidInput, SessionClosed,
+    UnknownModel, BudgetExceeded and QueueFull.
     """
     now = now or clock.now()
-    _check(content)
+    _check(content, needs_text=not attachments)
+    files = attaching.take(session, attachments, model=model or session.model, now=now) if attachments else []
     message = ChatSession.objects.add_message(
-        session, MessageRole.USER, content, client_id=client_id, after=after, now=now
+        session, MessageRole.USER, content, client_id=client_id, after=after, attachments=files, now=now
     )
     if reply := message.children.order_by("number").first():
         return message, reply
-    _name_after(session, content)
+    _name_after(session, content if content.strip() else files[0]["name"])
     return message, _ask(session, message, model=model, simulate=simulate, now=now)
 
 
@@ -108,12 +112,18 @@ def edit_message(
 ) -> tuple[ChatMessage, ChatMessage]:
     """Write another version of one's message beside it and return that with its reply; nothing is destroyed."""
     now = now or clock.now()
-    _check(content)
+    _check(content, needs_text=not message.attachments)
     if message.role != MessageRole.USER:
         raise NotPossible("Only one's own messages can be edited.")
     session = message.session
     edited = ChatSession.objects.add_message(
-        session, MessageRole.USER, content, beside=message, client_id=client_id, now=now
+        session,
+        MessageRole.USER,
+        content,
+        beside=message,
+        client_id=client_id,
+        attachments=message.attachments,
+        now=now,
     )
     if reply := edited.children.order_by("number").first():
         return edited, reply
@@ -161,6 +171,7 @@ def delete(session: ChatSession, *, now: datetime | None = None) -> bool:
     deleted = ChatSession.objects.delete(session)
     for reply in ChatMessage.objects.filter(session=session).pending().exclude(task_id=None):
         stop_reply(reply, now=now)
+    attaching.forget_all(session)
     news.tell_of_session(session)
     return deleted
 
@@ -211,9 +222,9 @@ def _ask(
     return reply
 
 
-def _check(content: str) -> None:
+def _check(content: str, *, needs_text: bool) -> None:
     """Refuse what is no message: nothing, too much, or what the database cannot store."""
-    if not content.strip():
+    if needs_text and not content.strip():
         raise InvalidInput("A message needs text.", errors=(Mistake("/content", "must not be empty"),))
     if len(content) > LONGEST_MESSAGE:
         detail = f"must have at most {LONGEST_MESSAGE:,} characters"

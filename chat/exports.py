@@ -29,7 +29,8 @@ def as_markdown(session: ChatSession) -> str:
     parts = [f"# {session.title}"] if session.title else []
     for message in newest_branch(session):
         speaker = "User" if message.role == MessageRole.USER else message.answered_by or "Assistant"
-        parts.append(f"## {speaker}\n\n{message.content}".rstrip())
+        files = "".join(f"Attached: {file['name']}\n\n" for file in message.attachments)
+        parts.append(f"## {speaker}\n\n{files}{message.content}".rstrip())
     return "\n\n".join(parts) + "\n"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -148,6 +148,7 @@ class ChatSessionManager(models.Manager.from_queryset(ChatSessionQuerySet)):
         after: ChatMessage | None = None,
         beside: ChatMessage | None = None,
         client_id: str = "",
+        attachments: Sequence[dict[str, Any]] = (),
     ) -> ChatMessage:
         """
         Append a message and return it; a closed session is active again.
@@ -157,7 +158,14 @@ class ChatSessionManager(models.Manager.from_queryset(ChatSessionQuerySet)):
         the transaction ends. A `client_id` that the session has already returns the message that carries it.
         Raises SessionClosed when the session is archived or deleted.
         """
-        values = {"role": role, "content": content, "state": state, "client_id": client_id, "created_at": now}
+        values: dict[str, Any] = {
+            "role": role,
+            "content": content,
+            "state": state,
+            "client_id": client_id,
+            "created_at": now,
+        }
+        values["attachments"] = [*attachments]
         try:
             with transaction.atomic():
                 self._reopen(session, now)
@@ -243,3 +251,15 @@ class ChatMessageQuerySet(QuerySet["ChatMessage"]):
     def of_tasks(self, task_ids: Iterable[UUID]) -> ChatMessageQuerySet:
         """Written by these tasks."""
         return self.filter(task_id__in=task_ids)
+
+
+class ChatAttachmentQuerySet(QuerySet[Any]):
+    """Adjectives of attachments."""
+
+    def unsent(self) -> ChatAttachmentQuerySet:
+        """Uploaded, but in no message yet."""
+        return self.filter(sent_at=None)
+
+    def without_data(self) -> ChatAttachmentQuerySet:
+        """With their bytes left in the database."""
+        return self.defer("data")

@@ -6,8 +6,8 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from ai_tasks.ids import uuid7
-from chat.managers import ChatMessageQuerySet, ChatSessionManager
-from chat.states import MessageRole, MessageState, SessionState
+from chat.managers import ChatAttachmentQuerySet, ChatMessageQuerySet, ChatSessionManager
+from chat.states import AttachmentKind, MessageRole, MessageState, SessionState
 
 
 class ChatSession(models.Model):
@@ -74,6 +74,8 @@ class ChatMessage(models.Model):
     """`provider/model` that wrote it."""
     fallback = models.JSONField(null=True, blank=True)
     """`{"from", "to", "reason"}` when another candidate of the route could not answer."""
+    attachments = models.JSONField(default=list, blank=True)
+    """What came with it, in order: `{"id", "name", "kind", "media_type", "size_bytes"}` each."""
     created_at = models.DateTimeField()
 
     objects = ChatMessageQuerySet.as_manager()
@@ -97,3 +99,33 @@ class ChatMessage(models.Model):
     def is_unfinished(self) -> bool:
         """Is its task still writing it, as far as this row knows?"""
         return self.state == MessageState.PENDING and self.task_id is not None
+
+
+class ChatAttachment(models.Model):
+    """A picture or text that somebody put into a conversation; it goes when the session is deleted."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    session = models.ForeignKey(ChatSession, on_delete=models.CASCADE, related_name="attachments")
+    name = models.CharField(max_length=200)
+    """The file's name, as its owner had it, without control characters."""
+    kind = models.CharField(max_length=10, choices=AttachmentKind.choices)
+    media_type = models.CharField(max_length=40)
+    """What its bytes say; not what the sender said."""
+    size_bytes = models.PositiveIntegerField()
+    data = models.BinaryField()
+    sent_at = models.DateTimeField(null=True, blank=True)
+    """When the first message with it was sent; null: uploaded only, and forgotten after a day."""
+    created_at = models.DateTimeField()
+
+    objects = ChatAttachmentQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=("created_at",), condition=Q(sent_at=None), name="attachment_unsent"),
+        ]
+        ordering = ("session", "id")
+        verbose_name = _("attachment")
+        verbose_name_plural = _("attachments")
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,5 +1,6 @@
 """The task type `chat.reply`: the prompt is the conversation up to the reply, the result becomes the reply's text."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -8,15 +9,18 @@ from uuid import UUID
 from ai_tasks import chunks
 from ai_tasks.errors import InvalidInput
 from ai_tasks.models import AIGenerationTask
+from ai_tasks.models_on_offer import takes_pictures
 from ai_tasks.representation import task_json
 from ai_tasks.states import ACTIVE, TaskStatus
-from ai_tasks.task_types.base import Message, Prompt, TaskLike, TaskType
-from chat import context, titles, usage
+from ai_tasks.task_types.base import Image, Message, Part, Prompt, TaskLike, TaskType
+from chat import attachments, context, titles, usage
 from chat.models import ChatMessage, ChatSession
-from chat.states import MessageState
+from chat.states import AttachmentKind, MessageState
 
 MOST_TURNS = 500
 """Turns that are looked at for a prompt: the newest, and the first."""
+MOST_PICTURES = 10
+"""Of the pictures of a conversation a prompt has the newest; of the others it says that they were there."""
 TOLD = (MessageState.DONE, MessageState.CANCELLED)
 """What a model is told of: also what it said before it was stopped, since the reader goes on from there."""
 
@@ -50,20 +54,47 @@ def build(task: TaskLike) -> Prompt:
     instructions = [Message("system", session.system_prompt)] if session.system_prompt else []
     model = task.requested_model
     return Prompt(
-        messages=tuple(context.fitting(instructions, _turns(session, reply), context.room_tokens(model))),
+        messages=tuple(context.fitting(instructions, _turns(session, reply, model), context.room_tokens(model))),
         max_output_tokens=context.output_tokens(model),
         options={"simulate": task.input.get("simulate", {})},
     )
 
 
-def _turns(session: ChatSession, reply: ChatMessage) -> list[Message]:
+def _turns(session: ChatSession, reply: ChatMessage, model: str) -> list[Message]:
     """Return the turns before the reply, oldest first."""
     path = list(_ancestors(session, reply))
     ids = path[: MOST_TURNS - 1] + path[-1:]
     for earlier in ChatMessage.objects.filter(pk__in=ids).pending():
         record(earlier.task_id)  # its task has ended, or this one would not run: its hook is only late
-    said = ChatMessage.objects.filter(pk__in=ids, state__in=TOLD).exclude(content="")
-    return [Message(message.role, message.content) for message in said.order_by("number")]
+    told = ChatMessage.objects.filter(pk__in=ids, state__in=TOLD).order_by("number")
+    said = [message for message in told if message.content or message.attachments]
+    files = _Files(session, said, has_pictures=takes_pictures(model))
+    return [Message(message.role, files.with_text(message)) for message in said]
+
+
+class _Files:
+    """What a conversation's attachments are in a prompt: texts fenced, the newest pictures as they are."""
+
+    def __init__(self, session: ChatSession, turns: list[ChatMessage], *, has_pictures: bool) -> None:
+        named = [file for message in turns for file in message.attachments]
+        pictures = [file["id"] for file in named if file["kind"] == AttachmentKind.IMAGE]
+        wanted = {file["id"] for file in named} - {*pictures}
+        wanted |= {*pictures[-MOST_PICTURES:]} if has_pictures else set()
+        self._kept = {str(pk): file for pk, file in session.attachments.in_bulk(list(wanted)).items()}
+
+    def with_text(self, message: ChatMessage) -> str | tuple[Part, ...]:
+        """Return the files of a message and what it says."""
+        if not message.attachments:
+            return message.content
+        return (*(self._part(file) for file in message.attachments), message.content)
+
+    def _part(self, told: dict[str, Any]) -> Part:
+        file = self._kept.get(told["id"])
+        if file is None:
+            return f"[{told['kind']} {told['name']}: not shown here]\n\n"
+        if file.kind == AttachmentKind.TEXT:
+            return attachments.fenced(file.name, bytes(file.data).decode("utf-8-sig"))
+        return Image(file.media_type, b64encode(file.data).decode())
 
 
 def _ancestors(session: ChatSession, reply: ChatMessage) -> Iterator[UUID]:

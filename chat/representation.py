@@ -63,6 +63,7 @@ def message_json(message: ChatMessage) -> Json:
         "role": message.role,
         "state": message.state,
         "content": message.content,
+        "attachments": message.attachments,
         "html": to_html(message.content) if is_reply else None,
         "answered_by": message.answered_by or None,
         "fallback": message.fallback,

@@ -7,8 +7,9 @@ from rest_framework import serializers
 from ai_tasks.api.documents import AnyObject, Document, ListDocument, TaskError, TaskUsage
 from ai_tasks.api.fields import StrictSerializer, Text
 from ai_tasks.api.serializers import NAME, PRINTABLE
+from chat.attaching import MOST_IN_MESSAGE
 from chat.conversation import LONGEST_MESSAGE
-from chat.states import MessageRole, MessageState, SessionState
+from chat.states import AttachmentKind, MessageRole, MessageState, SessionState
 
 LONGEST_SYSTEM_PROMPT = 20_000
 MOST_AT_ONCE = 1_000
@@ -84,7 +85,10 @@ class BulkChange(StrictSerializer):
 class MessageCreate(StrictSerializer):
     """A message to send."""
 
-    content = Text(max_length=LONGEST_MESSAGE)
+    content = Text(max_length=LONGEST_MESSAGE, allow_blank=True, help_text="Empty only with attachments.")
+    attachments = serializers.ListField(
+        child=serializers.UUIDField(), required=False, max_length=MOST_IN_MESSAGE, help_text="Ids of uploaded files."
+    )
     client_id = Text(
         max_length=64, required=False, validators=[PRINTABLE], help_text="Sent again, it is not sent twice."
     )
@@ -167,6 +171,16 @@ class FallbackDocument(Document):
         return {"from": serializers.CharField(), **super().get_fields()}
 
 
+class AttachmentDocument(Document):
+    """A file that came with a message."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    kind = serializers.ChoiceField(choices=AttachmentKind.values)
+    media_type = serializers.CharField(help_text="What its bytes say.")
+    size_bytes = serializers.IntegerField()
+
+
 class MessageDocument(Document):
     """One message; siblings (same `parent_id`) are versions of each other."""
 
@@ -178,6 +192,7 @@ class MessageDocument(Document):
     role = serializers.ChoiceField(choices=MessageRole.values)
     state = serializers.ChoiceField(choices=MessageState.values)
     content = serializers.CharField()
+    attachments = AttachmentDocument(many=True)
     html = serializers.CharField(allow_null=True, help_text="A reply's content as safe HTML.")
     answered_by = serializers.CharField(allow_null=True, help_text="`provider/model`")
     fallback = FallbackDocument(allow_null=True)

@@ -42,3 +42,11 @@ class MessageState(models.TextChoices):
     DONE = "done", _("done")
     FAILED = "failed", _("failed")
     CANCELLED = "cancelled", _("cancelled")
+
+
+class AttachmentKind(models.TextChoices):
+    """How a model gets an attachment."""
+
+    IMAGE = "image", _("image")
+    TEXT = "text", _("text")
+    """Written into the prompt, fenced."""

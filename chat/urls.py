@@ -3,7 +3,7 @@
 from django.urls import path
 
 from ai_tasks.api.urls import View, with_and_without_slash
-from chat import bulk, exports, pages, views
+from chat import bulk, exports, pages, uploads, views
 
 app_name = "chat"
 
@@ -15,6 +15,8 @@ CALLS: list[tuple[str, View, str]] = [
     ("api/v1/chat/month", views.Month.as_view(), "month"),
     (f"{SESSIONS}/<str:session_id>", views.SessionDetail.as_view(), "session"),
     (f"{SESSIONS}/<str:session_id>/messages", views.MessageCollection.as_view(), "messages"),
+    (f"{SESSIONS}/<str:session_id>/attachments", uploads.AttachmentCollection.as_view(), "attachments"),
+    (f"{SESSIONS}/<str:session_id>/attachments/<str:attachment_id>", uploads.AttachmentDetail.as_view(), "attachment"),
     (f"{SESSIONS}/<str:session_id>/export", exports.SessionExport.as_view(), "export"),
 ]
 

@@ -30,7 +30,7 @@ sockets = [
 ]
 protocols = ProtocolTypeRouter(
     {
-        "http": BoundedBodies(http, settings.DATA_UPLOAD_MAX_MEMORY_SIZE),
+        "http": BoundedBodies(http, settings.DATA_UPLOAD_MAX_MEMORY_SIZE, chat_routing.LARGER_BODIES),
         "websocket": SocketAccess(URLRouter(sockets)),
     }
 )

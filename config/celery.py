@@ -34,4 +34,5 @@ app.conf.beat_schedule = {
     "flow": _every(60, "ai_tasks.note_flow"),
     "tidy": _every(300, "ai_tasks.tidy"),
     "close-idle-sessions": _every(300, "chat.close_idle_sessions"),
+    "unsent-files": _every(3600, "chat.forget_unsent_files"),
 }

@@ -4,7 +4,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
-from providers import circuits, registry, types, windows
+from providers import circuits, pictures, registry, types, windows
 from providers.models import Circuit, Price, ProviderLimit, Route, RouteCandidate
 from providers.types import OPEN_GATE, Candidate, Gate, Limits, ModelChoice, Place
 
@@ -23,6 +23,7 @@ __all__ = [
     "route",
     "slugs",
     "take_probe",
+    "takes_pictures",
     "window_tokens",
 ]
 
@@ -127,6 +128,11 @@ def models() -> list[ModelChoice]:
             choices.append(ModelChoice(route.alias, f"{route.alias} → {places[0]}"))
     pairs = Price.objects.offered_models(configured, names)
     return choices + [ModelChoice(f"{provider}/{name}", f"{provider}/{name}") for provider, name in pairs]
+
+
+def takes_pictures(model: str) -> bool:
+    """May any who could do the work read pictures? Only what is known to read text alone does not count."""
+    return any(pictures.takes_pictures(candidate.model) for candidate in resolve(model))
 
 
 def window_tokens(model: str) -> int | None:

@@ -1,6 +1,7 @@
 """An ASGI wrapper that bounds request bodies before Django reads, and spools, all of them."""
 
 import json
+import re
 from typing import Any
 
 from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
@@ -15,12 +16,16 @@ class BoundedBodies:
     Refuses bodies over the bound with 413, and gives those without a Content-Length one.
 
     A body of declared length is refused unread. One of unknown length (chunked) is read up to the bound and handed on
-    with its length, which Django and REST framework take for "no body" otherwise.
+    with its length, which Django and REST framework take for "no body" otherwise. `larger` has other bounds for paths
+    that match a pattern.
     """
 
-    def __init__(self, application: ASGI3Application, bound: int) -> None:
+    def __init__(
+        self, application: ASGI3Application, bound: int, larger: tuple[tuple[re.Pattern[str], int], ...] = ()
+    ) -> None:
         self.application = application
         self.bound = bound
+        self.larger = larger
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve one request."""
@@ -28,15 +33,16 @@ class BoundedBodies:
             await self.application(scope, receive, send)
             return
         declared = _header(scope, b"content-length")
+        bound = next((bound for path, bound in self.larger if path.fullmatch(scope["path"])), self.bound)
         if declared is None:
-            await self._serve_unknown_length(scope, receive, send)
-        elif declared.isdigit() and int(declared[:20]) > self.bound:
-            await self._refuse(scope, send)
+            await self._serve_unknown_length(scope, receive, send, bound)
+        elif declared.isdigit() and int(declared[:20]) > bound:
+            await self._refuse(scope, send, bound)
         else:
             await self.application(scope, receive, send)
 
     async def _serve_unknown_length(
-        self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+        self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable, bound: int
     ) -> None:
         body = bytearray()
         message: Any = {"more_body": True}
@@ -45,8 +51,8 @@ class BoundedBodies:
             if message.get("type") == "http.disconnect":
                 return
             body += message.get("body", b"")
-            if len(body) > self.bound:
-                await self._refuse(scope, send)
+            if len(body) > bound:
+                await self._refuse(scope, send, bound)
                 return
         waiting: list[Any] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
@@ -56,10 +62,10 @@ class BoundedBodies:
         headers = [*scope["headers"], *([(b"content-length", str(len(body)).encode())] if body else [])]
         await self.application({**scope, "headers": headers}, replay, send)
 
-    async def _refuse(self, scope: HTTPScope, send: ASGISendCallable) -> None:
+    async def _refuse(self, scope: HTTPScope, send: ASGISendCallable, bound: int) -> None:
         given = _header(scope, b"x-request-id")
         request_id = request_id_from(given.decode("latin-1") if given else None)
-        document = too_large(self.bound).problem.document(request_id)
+        document = too_large(bound).problem.document(request_id)
         body = json.dumps(document).encode()
         headers = [
             (b"content-type", CONTENT_TYPE.encode()),

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from ai_tasks.errors import Mistake
-from providers.types import AnswerFormat, Message, Tool
+from providers.types import AnswerFormat, Image, Message, Part, Tool
 from queueing.states import Lane, Priority
 
-__all__ = ["Message", "Priority", "Prompt", "TaskLike", "TaskType"]
+__all__ = ["Image", "Message", "Part", "Priority", "Prompt", "TaskLike", "TaskType"]
 
 
 class TaskLike(Protocol):

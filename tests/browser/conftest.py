@@ -9,7 +9,7 @@ from typing import Any
 from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tests.browser.chat import ENDED_MS, QUICK, Api, Open
 
@@ -39,17 +39,19 @@ def signed_in(standalone: Any) -> Any:
 
 @pytest.fixture
 def open_page(chromium: Browser, signed_in: Any, standalone: Any) -> Iterator[Open]:
-    """Return a function that opens a page of the site; nothing may fail in it or leave the site."""
+    """Return a function that opens a page of the site; nothing may fail in it, but for `refused`, or leave the site."""
     contexts: list[BrowserContext] = []
     mistakes: list[str] = []
 
-    def open_(path: str = "/chat/", *, before: Callable[[Page], None] | None = None, **options: Any) -> Page:
+    def open_(
+        path: str = "/chat/", *, before: Callable[[Page], None] | None = None, refused: str = "never", **options: Any
+    ) -> Page:
         context = chromium.new_context(**({"locale": "en-US", "storage_state": signed_in} | options))
         context.set_default_timeout(ENDED_MS)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: mistakes.append(str(error)))
-        page.on("console", lambda message: message.type in ("error", "warning") and mistakes.append(message.text))
+        page.on("console", lambda told: is_bad(told) and refused not in told.text and mistakes.append(told.text))
         page.on("request", lambda request: request.url.startswith(standalone.url) or mistakes.append(request.url))
         if before:
             before(page)
@@ -86,3 +88,8 @@ def ask(api: Api) -> Callable[..., str]:
         return session_id
 
     return make
+
+
+def is_bad(told: ConsoleMessage) -> bool:
+    """Is it one that nobody should see?"""
+    return told.type in ("error", "warning")

@@ -1,11 +1,12 @@
 // The message field: Enter sends, Shift+Enter makes a line, an input method's Enter does neither.
 
+import { Files } from "./files.js";
 import { byId, text } from "./start.js";
 
 const IME_KEY = 229; // What some browsers report while an input method composes.
 
 export class Composer {
-  /** `on` has send(content) and stop(). */
+  /** `on` has send(content, files), stop(), session(name) and failed(words). */
   constructor(on) {
     this.on = on;
     this.field = byId("text");
@@ -14,6 +15,8 @@ export class Composer {
     byId("composer").addEventListener("submit", (event) => this.submitted(event));
     this.field.addEventListener("keydown", (event) => this.pressed(event));
     this.field.addEventListener("input", () => this.update());
+    const { session, failed } = on;
+    this.files = new Files({ session, failed, changed: () => this.files && this.update() });
     this.update();
   }
 
@@ -22,7 +25,11 @@ export class Composer {
   }
 
   get stops() {
-    return this.isWriting && !this.content.trim();
+    return this.isWriting && this.isEmpty;
+  }
+
+  get isEmpty() {
+    return !this.content.trim() && this.files.all.length === 0;
   }
 
   pressed(event) {
@@ -44,15 +51,17 @@ export class Composer {
 
   send() {
     const { content } = this;
-    if (!content.trim()) return;
+    if (this.isEmpty || this.files.isUploading) return;
     this.field.value = "";
+    const files = this.files.take();
     this.update();
-    this.on.send(content);
+    this.on.send(content, files);
   }
 
   /** Put back what could not be sent, unless something new stands there. */
-  restore(content) {
+  restore(content, files = [], sessionId = null) {
     if (content && !this.content) this.field.value = content;
+    this.files.restore(files, sessionId);
     this.update();
     this.field.focus();
   }
@@ -66,7 +75,7 @@ export class Composer {
   update() {
     this.button.textContent = this.stops ? text("stop") : text("send");
     this.button.dataset.does = this.stops ? "stop" : "send";
-    this.button.disabled = !this.stops && !this.content.trim();
+    this.button.disabled = !this.stops && (this.isEmpty || this.files.isUploading);
     if (!CSS.supports("field-sizing", "content")) this.fit();
   }
 

@@ -14,11 +14,12 @@ const newId = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
 const isTooLarge = (frame) => new TextEncoder().encode(JSON.stringify(frame)).length > LARGEST_FRAME;
 
 export class Conversation {
-  /** `on` has changed(), session(part), updated(session), month(month), refused(content, words), created(message). */
+  /** `on` has changed(), session(part), updated(session), month(month), refused(content, words, files), created(message). */
   constructor(on) {
     this.on = on;
     this.tree = new Tree();
     this.outbox = new Map();
+    this.files = new Map();
     this.wishes = new Map();
     this.transcript = new Transcript(this.tree, {
       edit: (message, content) => this.edit(message, content),
@@ -71,11 +72,13 @@ export class Conversation {
   }
 
   /** Send a message, as often as it takes: the server knows it by its client_id. */
-  say(content) {
+  say(content, files = []) {
     const clientId = newId();
     const frame = { type: "message.send", client_id: clientId, content };
+    if (files.length) frame.attachments = files.map((file) => file.id);
+    this.files.set(clientId, files);
     if (this.tree.leaf) frame.parent_id = this.tree.leaf;
-    this.transcript.showUnsent(clientId, content);
+    this.transcript.showUnsent(clientId, content || files.map((file) => file.name).join(", "));
     if (isTooLarge(frame)) this.sayByRest(frame);
     else this.post(frame);
   }
@@ -133,6 +136,7 @@ export class Conversation {
     this.tree.add(message);
     if (!message.client_id) return;
     this.outbox.delete(message.client_id);
+    this.files.delete(message.client_id);
     this.transcript.dropUnsent(message.client_id);
   }
 
@@ -192,7 +196,10 @@ export class Conversation {
   refuse(clientId, content, error) {
     this.outbox.delete(clientId);
     this.transcript.dropUnsent(clientId);
-    this.on.refused(content, failure(error));
+    const files = this.files.get(clientId) ?? [];
+    this.files.delete(clientId);
+    const isOfFiles = files.length && error.code === "invalid_input";
+    this.on.refused(content, isOfFiles ? text("error_files") : failure(error), files);
   }
 
   async loadOlder() {

@@ -1,6 +1,6 @@
 // Puts the page together.
 
-import { changeSession, createSession, exportUrl } from "./api.js";
+import { ApiError, changeSession, createSession, exportUrl } from "./api.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { failure, monthWords, total } from "./facts.js";
@@ -13,11 +13,12 @@ const ALERT_FOR = 8_000;
 
 let current = null;
 let isStarting = false;
+let beginning = null;
 let said = "";
 
 const picker = byId("model");
 const sidebar = new Sidebar(start.session_id, { changed: show, failed: alarm });
-const composer = new Composer({ send, stop: () => conversation.stop() });
+const composer = new Composer({ send, stop: () => conversation.stop(), session: sessionFor, failed: alarm });
 const conversation = new Conversation({ changed, session: merge, updated, month: showMonth, refused, created });
 
 /** Say something to screen readers, once: the stream itself is never announced. */
@@ -35,8 +36,8 @@ function alarm(words) {
   }, ALERT_FOR);
 }
 
-function refused(content, words) {
-  composer.restore(content);
+function refused(content, words, files = []) {
+  composer.restore(content, files, current?.id);
   alarm(words);
 }
 
@@ -52,7 +53,8 @@ function changed(ending = null) {
 /** The first message names a chat that has no title. */
 function created(message) {
   if (message.role !== "user" || !current || current.title) return;
-  const title = message.content.trim().split("\n")[0].trim().slice(0, 60);
+  const words = message.content.trim() || message.attachments[0].name;
+  const title = words.split("\n")[0].trim().slice(0, 60);
   show({ ...current, title, last_activity_at: message.created_at });
   sidebar.put(current);
 }
@@ -90,13 +92,21 @@ function show(session) {
   byId("put-away").hidden = session.state !== "archived";
 }
 
-async function send(content) {
+async function send(content, files) {
   if (isStarting) {
-    composer.restore(content);
+    composer.restore(content, files, current?.id);
     return;
   }
   if (!current && !(await begin(content))) return;
-  conversation.say(content);
+  conversation.say(content, files);
+}
+
+/** The session that a file goes into: it needs one before it is sent. */
+async function sessionFor(name) {
+  if (!current) await (beginning ??= begin(""));
+  beginning = null;
+  if (!current) throw new ApiError("network", name, 0);
+  return current.id;
 }
 
 /** Make a session for the first message. */

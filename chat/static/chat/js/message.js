@@ -1,5 +1,6 @@
 // One message as an element; it is made once and brought up to date.
 
+import { fileUrl } from "./api.js";
 import { copy } from "./clipboard.js";
 import { facts, failure, progress } from "./facts.js";
 import { button, make, text } from "./start.js";
@@ -13,6 +14,7 @@ export class MessageView {
     this.element = make("article", `message ${message.role}`, "", { "data-id": message.id });
     this.text = make("div", message.role === "user" ? "text" : "text rich");
     this.extras = make("div", "extras");
+    if (message.attachments?.length) this.element.append(this.attached());
     this.element.append(this.text, this.extras);
     this.update();
   }
@@ -45,6 +47,20 @@ export class MessageView {
     }
     while (this.text.children.length > place) this.text.lastChild.remove();
     this.sources.length = place;
+  }
+
+  attached() {
+    const list = make("ul", "attached");
+    for (const file of this.message.attachments) {
+      const url = fileUrl(this.message.session_id, file.id);
+      const link = make("a", "file", "", { href: url, target: "_blank", rel: "noopener", "data-kind": file.kind });
+      if (file.kind === "image") link.append(make("img", "", "", { src: url, alt: file.name, loading: "lazy" }));
+      else link.append(make("span", "name", file.name, { title: file.name }));
+      const item = make("li");
+      item.append(link);
+      list.append(item);
+    }
+    return list;
   }
 
   progressLine() {
@@ -113,7 +129,7 @@ export class MessageView {
     form.append(area, choices);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      if (area.value.trim()) this.wishes.edit(this.message, area.value);
+      if (area.value.trim() || this.message.attachments?.length) this.wishes.edit(this.message, area.value);
       this.endEdit(form);
     });
     this.text.hidden = this.extras.hidden = true;
