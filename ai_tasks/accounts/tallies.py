@@ -45,7 +45,7 @@ class Tally:
         self.wait_time += other.wait_time
         self.run_time += other.run_time
         for name in ("waits", "runs", "first_tokens"):
-            setattr(self, name, histograms.merged((getattr(self, name), getattr(other, name))))
+            histograms.add(getattr(self, name), getattr(other, name))
 
 
 def read(tasks: QuerySet[Any]) -> Iterator[tuple[datetime, Key, Tally]]:
