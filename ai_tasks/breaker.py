@@ -31,6 +31,7 @@ LOOK_BACK = timedelta(hours=1)
 MOST_ENDS = 500
 """Attempts that one failure is seen among; of a busier provider, the newest."""
 UNREACHABLE = (Unavailable, ConnectTimeout)
+FORCED = {"forced_open": "open", "forced_closed": "closed"}
 
 
 def key(provider: str, model: str) -> str:
@@ -178,7 +179,7 @@ def set_mode(provider: str, model: str, mode: str, now: datetime) -> bool:
     """Force a circuit open or closed, or give it back to itself (`auto`), for operators; True if it changed."""
     if not control.set_circuit_mode(provider, mode, now, model=model):
         return False
-    _tell(provider, model, mode, "operator")
+    _tell(provider, model, FORCED.get(mode, mode), "operator")
     return True
 
 

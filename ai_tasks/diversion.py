@@ -21,7 +21,7 @@ from ai_tasks.locks import take_provider_lock
 from ai_tasks.purse import Purse
 from ai_tasks.states import TaskStatus
 from providers import routing
-from providers.types import Candidate, Gate
+from providers.types import OPEN_GATE, Candidate, Gate
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import Lane
 
@@ -63,6 +63,7 @@ class _Round:
         return not (
             room.is_larger_than_limits(candidate.model, tokens)
             or room.is_probe
+            or room.gates.get(candidate.model, OPEN_GATE) != OPEN_GATE
             or room.refusal(entry.lane, entry.priority, tokens)
             or room.model_refusal(candidate.model, tokens)
         )

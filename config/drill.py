@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import transaction
 
 from ai_tasks import admission, clock, execution
 from ai_tasks.compat import errors as compat_errors
@@ -135,10 +134,7 @@ def _finish(task: AIGenerationTask) -> None:
 def _step(provider: str) -> None:
     lanes = [f"ai.{provider}.default"]
     due = TaskQueue.objects.outlook(provider).next_due
-    with transaction.atomic():
-        plan = admission.plan(
-            AIGenerationTask.objects.all(), provider, workers=[(lanes, 1)], next_due=due, now=clock.now()
-        )
+    plan = admission.plan(AIGenerationTask.objects.all(), provider, workers=[(lanes, 1)], next_due=due, now=clock.now())
     for each in plan.dispatches:
         execution.run(each.task_id, each.epoch, each.dispatch_id)
     if not plan.dispatches:

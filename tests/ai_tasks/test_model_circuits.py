@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.auth.models import User
 
-from ai_tasks import breaker, lease, process
+from ai_tasks import breaker, diversion, lease, process
 from ai_tasks.models import AIGenerationTask
 from providers import circuits, control, routing
 from providers.errors import (
@@ -121,3 +121,17 @@ def test_an_operator_who_closes_a_model_s_circuit_wakes_who_waits(alice: User) -
     breaker.set_mode("simulator", "sim-1", "forced_closed", at(1))
 
     assert admitted(plan(now=at(1))) == 1
+
+
+@pytest.mark.usefixtures("second_provider")
+def test_nobody_is_diverted_to_a_model_that_is_left_alone(alice: User) -> None:
+    control.trip("simulator", cause="unavailable", now=at(0))
+    control.trip("second", model="sim-1", cause="overloaded", now=at(0))
+    task = text_task(alice, model="both")
+    lanes = [f"ai.{provider}.default" for provider in ("simulator", "second")]
+
+    assert diversion.divert(tasks.all(), "simulator", workers=[(lanes, 10)], now=at(1)) == 0
+    control.close("second", model="sim-1", cause="x", now=at(2), force=True)
+    assert diversion.divert(tasks.all(), "simulator", workers=[(lanes, 10)], now=at(3)) == 1
+
+    assert fresh(task).provider == "second"
