@@ -10,9 +10,12 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
-from ai_tasks import clock, performance
+from ai_tasks import clock, performance, usage
 from ai_tasks.accounts.coverage import DAY, HOUR, MINUTE, ceiling
-from ai_tasks.accounts.rollup_models import TaskStat
+from ai_tasks.accounts.fields import plain_usd
+from ai_tasks.accounts.rollup_models import TaskStat, UsageStat
+from ai_tasks.api.usage import asked
+from ai_tasks.errors import InvalidInput
 from ai_tasks.performance import Performance, Times
 from queueing.admin import ReadOnlyAdmin
 
@@ -94,3 +97,39 @@ def _duration(time: timedelta | None) -> str:
         if seconds >= length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds * 1000:.0f} ms"
+
+
+@admin.register(UsageStat)
+class UsageAdmin(ReadOnlyAdmin):
+    """Tokens and cost of everybody: the report of `GET /usage`, as a page."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the report that the query asks for, as the API would; what is wrong with it is said above the usual."""
+        if not self.has_view_permission(request):
+            return super().changelist_view(request, extra_context)
+        mistake = ""
+        try:
+            question = asked(request.GET, None)
+            lines, total = usage.report(question)
+        except (InvalidInput, usage.TooMuch) as error:
+            mistake, question = str(error), asked({}, None)
+            lines, total = usage.report(question)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Usage"),
+            "opts": self.opts,
+            "mistake": mistake,
+            "question": question,
+            "group_by": ",".join(question.group_by),
+            "groups": usage.GROUPS,
+            "lines": lines,
+            "total": total,
+            "rows": [_line(line) for line in lines],
+            "total_row": _line(total),
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/ai_tasks/usage.html", context)
+
+
+def _line(line: usage.Line) -> dict[str, Any]:
+    return {"group": list(line.group.values()), "line": line, "cost": plain_usd(line.cost_usd)}

@@ -79,7 +79,7 @@ def report(question: Question) -> tuple[list[Line], Line]:
     """
     Return the lines, in the order of their groups, and their total.
 
-    Two queries: over rollups of quarters of an hour, and over what is not rolled up yet. Raises TooMuch.
+    Reads rollups of quarters of an hour, and what is not rolled up yet; each entry counts once. Raises TooMuch.
     """
     longest = LONGEST_RELATED if "related" in question.group_by else LONGEST
     if question.until - question.since > longest:
@@ -107,7 +107,7 @@ def _rows(question: Question) -> Iterable[tuple[Any, ...]]:
     if "related" in question.group_by:
         yield from _summed(ledger.entries(*question.span).filter(narrow), question, "created_at", _RAW)
         return
-    told, rest = ledger.parts(*question.span)
+    told, rest = ledger.parts(*question.span, mark=ledger.read_mark())
     yield from _summed(told.filter(narrow), question, "starts_at", _ROLLED)
     yield from _summed(rest.filter(narrow), question, "created_at", _RAW)
 

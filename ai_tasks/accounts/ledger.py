@@ -8,21 +8,30 @@ from django.db.models import BigIntegerField, Q, QuerySet, Sum, Value
 
 from ai_tasks.accounts import coverage
 from ai_tasks.accounts.models import LedgerEntry
-from ai_tasks.accounts.rollup_models import UsageStat
+from ai_tasks.accounts.rollup_models import RollupState, UsageStat
 
 QUARTER = coverage.HOUR / 4
 
 
-def parts(begins: datetime, ends: datetime | None = None) -> tuple[QuerySet[Any], QuerySet[Any]]:
+def parts(begins: datetime, ends: datetime | None = None, *, mark: Any = None) -> tuple[QuerySet[Any], QuerySet[Any]]:
     """
     Return the rollups and the entries that together are the ledger from `begins` to before `ends`, each entry once.
 
-    Both must be multiples of a quarter of an hour.
+    Both must be multiples of a quarter of an hour. Where they are read by more than one statement, `mark` is what
+    `read_mark` returned before: rollups that go on in between would move entries from the one to the other.
     """
     told, rest = UsageStat.objects.filter(starts_at__gte=begins), entries(begins, ends)
     if ends is not None:
         told = told.filter(starts_at__lt=ends)
-    return told, rest.filter(created_at__gte=coverage.rolled_until(coverage.USAGE))
+    if mark is not None:
+        told = told.filter(starts_at__lt=mark)
+    return told, rest.filter(created_at__gte=mark or coverage.rolled_until(coverage.USAGE))
+
+
+def read_mark() -> datetime:
+    """Return how far rollups of the ledger have come."""
+    state = RollupState.objects.filter(name=coverage.USAGE).values_list("until", flat=True)
+    return state.first() or coverage.BEGINNING
 
 
 def entries(begins: datetime, ends: datetime | None = None) -> QuerySet[Any]:

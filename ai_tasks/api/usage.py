@@ -1,7 +1,7 @@
 """Usage reports over HTTP: a caller's own, and everybody's for operators."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import date, timedelta
 from io import StringIO
@@ -21,6 +21,7 @@ from ai_tasks.accounts.fields import plain_usd
 from ai_tasks.api import documents
 from ai_tasks.api.authentication import HasScope, scopes_of, user_of
 from ai_tasks.api.filters import wrong
+from ai_tasks.api.parsers import UNSTORABLE
 from ai_tasks.errors import InvalidInput, Mistake
 from ai_tasks.usage import Line, Question, TooMuch
 
@@ -58,7 +59,7 @@ class UsageReport(APIView):
     )
     def get(self, request: Request) -> HttpResponseBase:
         """Return the sums of the ledger by group, and their total."""
-        question = _question(request)
+        question = asked(request.query_params, _owner(request))
         try:
             lines, total = usage.report(question)
         except TooMuch as error:
@@ -78,9 +79,11 @@ class UsageReport(APIView):
         )
 
 
-def _question(request: Request) -> Question:
-    query = request.query_params
+def asked(query: Mapping[str, str], owner_id: int | None) -> Question:
+    """Return the question that a query's parameters ask; raises InvalidInput."""
     for name in query:
+        if UNSTORABLE.search(name + query[name]):
+            raise wrong(name, "holds NUL or a lone surrogate")
         if name not in KNOWN:
             raise wrong(name, "unknown parameter")
     zone = _zone(query.get("time_zone", "UTC"))
@@ -94,7 +97,7 @@ def _question(request: Request) -> Question:
     if query.get("format", "json") not in ("json", "csv"):
         raise wrong("format", "neither json nor csv")
     only = tuple((name, query[name]) for name in usage.FILTERS if query.get(name))
-    return Question(since, until, zone.key, _groups(query.get("group_by", "day")), _owner(request), only)
+    return Question(since, until, zone.key, _groups(query.get("group_by", "day")), owner_id, only)
 
 
 def _owner(request: Request) -> int | None:
@@ -124,7 +127,7 @@ def _zone(name: str) -> ZoneInfo:
         raise wrong("time_zone", "not the name of a time zone, as Asia/Tokyo") from error
 
 
-def _day(query: Any, name: str, usual: date) -> date:
+def _day(query: Mapping[str, str], name: str, usual: date) -> date:
     try:
         found = date.fromisoformat(query[name]) if name in query else usual
     except ValueError as error:

@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.urls import reverse
 
 from ai_tasks import rollups, usage
 from ai_tasks.accounts.fields import plain_usd
@@ -86,6 +88,69 @@ def test_sums_are_those_of_the_ledger_rolled_up_or_not(get: Get, alice: User, bo
     rows = list(csv.DictReader(StringIO(answer.content.decode("utf-8-sig"))))
     assert answer["Content-Type"] == "text/csv; charset=utf-8"
     assert rows == [{name: str(value) for name, value in line.items()} for line in told["data"]]
+
+
+def test_an_entry_that_is_rolled_up_while_it_is_read_counts_once(get: Get, alice: User) -> None:
+    for days in range(3):
+        spend(alice, NOW - timedelta(days=days))
+    rollups.roll_up(NOW - timedelta(days=1), most=5_000)
+    told = get(**NOVEMBER).json()
+    overtaken: list[str] = []
+
+    def overtake(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("SELECT") and "ledgerentry" in sql and not overtaken:
+            overtaken.append(sql)
+            rollups.roll_up(NOW + timedelta(days=1), most=5_000)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(overtake):
+        assert get(**NOVEMBER).json() == told
+    assert overtaken
+
+
+@pytest.mark.parametrize("path", ["rest", "csv", "admin"])
+def test_totals_are_equal_wherever_they_are_read(get: Get, client: Client, alice: User, bob: User, path: str) -> None:
+    chance = random.Random(path)
+    entries = [
+        spend(
+            chance.choice((alice, bob)),
+            NOW - timedelta(seconds=chance.randrange(20 * 86_400)),
+            amount_usd=Decimal(chance.randrange(10**14)) / 10**10,
+            output_tokens=chance.randrange(999),
+        )
+        for _ in range(80)
+    ]
+    rollups.roll_up(NOW - timedelta(days=chance.randrange(20)), most=5_000)
+    client.force_login(User.objects.create_superuser("root"))
+    groups = ",".join(chance.sample(["day", "provider", "user", "type", "model"], 2))
+    query = {"group_by": groups, "time_zone": "Asia/Tokyo", "since": "2026-10-31", "until": "2026-12-01"}
+
+    if path == "admin":
+        page = client.get(reverse("admin:ai_tasks_usagestat_changelist"), query)
+        found = [(line.cost_usd, line.output_tokens) for line in (*page.context["lines"], page.context["total"])]
+        assert plain_usd(page.context["total"].cost_usd) in page.content.decode()
+        total = found.pop()
+    elif path == "csv":
+        text = client.get(PATH, {**query, "user": "all", "format": "csv"}).content.decode("utf-8-sig")
+        found = [(Decimal(row["cost_usd"]), int(row["output_tokens"])) for row in csv.DictReader(StringIO(text))]
+        total = (sum(cost for cost, _ in found), sum(tokens for _, tokens in found))
+    else:
+        told = client.get(PATH, {**query, "user": "all"}).json()
+        found = [(Decimal(row["cost_usd"]), row["output_tokens"]) for row in told["data"]]
+        total = (Decimal(told["total"]["cost_usd"]), told["total"]["output_tokens"])
+
+    assert total == (sum(e.amount_usd or 0 for e in entries), sum(e.output_tokens or 0 for e in entries))
+    assert (sum(cost for cost, _ in found), sum(tokens for _, tokens in found)) == total
+
+
+def test_the_admin_page_says_what_is_wrong_and_is_for_who_may_see_it(client: Client) -> None:
+    path = reverse("admin:ai_tasks_usagestat_changelist")
+    client.force_login(User.objects.create_superuser("root"))
+    assert "not a day" in client.get(path, {"since": "<b>"}).content.decode()
+    assert "At most 400 days" in client.get(path, {"since": "2020-01-01"}).content.decode()
+
+    client.force_login(User.objects.create_user("carol", is_staff=True))
+    assert client.get(path).status_code == 403
 
 
 @pytest.mark.parametrize("is_rolled", [False, True])
@@ -165,6 +230,7 @@ def test_filters_narrow(get: Get, alice: User) -> None:
         ({"format": "xml"}, "?format"),
         ({"user": "bob"}, "?user"),
         ({"planet": "Mars"}, "?planet"),
+        ({"provider": "\x00"}, "?provider"),
     ],
 )
 def test_what_cannot_be_reported_is_refused(get: Get, assert_problem: Any, query: Any, pointer: str) -> None:
