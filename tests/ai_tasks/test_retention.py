@@ -16,7 +16,7 @@ from ai_tasks.representation import task_json
 from ai_tasks.submission import retry
 from providers.errors import BadRequest
 from queueing.models import DeadLetter
-from tests.engine import answer, at, claimed, fresh, text_task
+from tests.engine import answer, at, at_once, claimed, fresh, text_task
 from tests.invariants import violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
@@ -104,6 +104,19 @@ def test_one_run_deletes_so_many_batches_and_no_more(alice: User) -> None:
         Chunk.objects.filter(task=completed_task).delete()
 
     assert [retention.prune(LATER, most=2, batch=1)["payloads"] for _ in range(3)] == [2, 2, 1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_beats_at_once_purge_each_once(alice: User) -> None:
+    for _ in range(12):
+        completed(alice)
+        Chunk.objects.all().delete()
+
+    outcomes = at_once([lambda: retention.prune(LATER, batch=2)] * 4)
+    outcomes.append(retention.prune(LATER))
+
+    assert sum(each["payloads"] for each in outcomes if isinstance(each, dict)) == 12
+    assert not any(isinstance(each, Exception) for each in outcomes)
 
 
 def test_minutes_go_after_eight_days_and_hours_stay(alice: User) -> None:
