@@ -83,7 +83,8 @@ def _write_again(kind: _Kind, state: RollupState, hour: datetime, now: datetime)
     """Make the rows of an hour anew, as far as it is rolled up, and those of its day."""
     end = hour + HOUR if hour < state.hour_until else min(hour + HOUR, state.until)
     if hour < end:
-        kind.write(hour, end, now)
+        # A clock that was set back must not make an hour that has its row look unfinished.
+        kind.write(hour, end, max(now, state.hour_until + SECOND_LOOK))
     if kind.name == TASKS and floor(hour, DAY) < state.day_until:
         _merge_days(floor(hour, DAY), floor(hour, DAY) + DAY)
 
