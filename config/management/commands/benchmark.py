@@ -2,7 +2,8 @@
 Measure this project on this machine, each on throw-away processes and data.
 
 `latency`: from POST to the provider's call, on idle installations. `backlog`: what admission and submission cost beside
-1,000 rows and beside 1,300,000. `seed`: fill the configured PostgreSQL with a large installation's rows, and stay.
+1,000 rows and beside 1,300,000. `streams`: what a web process adds to
+many streams at once. `seed`: fill the configured PostgreSQL with a large installation's rows, and stay.
 """
 
 import json
@@ -15,7 +16,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
-from config import backlog, benchmarks, seeding
+from config import backlog, benchmarks, seeding, streams
 
 SHAPES = ("embedded", "services")
 SIZES = ("waiting", "parked", "finished", "dead_letters", "users")
@@ -28,12 +29,18 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take what to measure and how often."""
-        parser.add_argument("what", choices=["latency", "backlog", "seed", "fill", "measure"], metavar="WHAT")
+        parser.add_argument(
+            "what", choices=["latency", "backlog", "streams", "seed", "fill", "measure"], metavar="WHAT"
+        )
         parser.add_argument("--json", action="store_true", help="print JSON alone")
         latency = parser.add_argument_group("latency")
         latency.add_argument("--shape", choices=SHAPES, action="append", help="default: both")
         latency.add_argument("--count", type=int, default=200, help="tasks that are measured, after 10 to warm up")
         latency.add_argument("--interval-ms", type=int, default=50, help="time between two of them")
+        sockets = parser.add_argument_group("streams")
+        sockets.add_argument("--clients", type=int, default=500, help="open chats, on one web process")
+        sockets.add_argument("--streams", type=int, default=100, help="chats of these that are answered at 20 tokens/s")
+        sockets.add_argument("--seconds", type=int, default=20, help="length of an answer")
         sizes = parser.add_argument_group("backlog and seed")
         sizes.add_argument("--rounds", type=int, default=backlog.ROUNDS)
         for name in SIZES:
@@ -70,6 +77,17 @@ class Command(BaseCommand):
         for name in backlog.FIGURES:
             few, many = told["few"][name]["p50_ms"], told["many"][name]["p50_ms"]
             self.stdout.write(f"{name:12}{few:10.2f}{many:10.2f}{told['ratios'][name]:10.2f}")
+
+    def streams(self, options: dict[str, Any]) -> None:
+        """From a chunk's commit to its frame."""
+        clients, streaming = options["clients"], options["streams"]
+        self.stderr.write(f"Opening {clients} chats, {streaming} of them answered ...")
+        told = streams.streams(clients=clients, streaming=streaming, seconds=options["seconds"])
+        if options["json"]:
+            self._print_json({"benchmark": "streams", **told})
+            return
+        figures = " ".join(f"{name} {value:.1f}" for name, value in told["delay_ms"].items())
+        self.stdout.write(f"Commit to frame, in ms: {figures}; clients that lost something: {told['lost']}")
 
     def seed(self, options: dict[str, Any]) -> None:
         """Fill the configured database."""
