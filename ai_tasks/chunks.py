@@ -1,6 +1,6 @@
 """Streamed output as rows: written under the fence, folded into one row when the task ends."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ai_tasks.states import ChunkKind
@@ -17,8 +17,15 @@ class Piece(NamedTuple):
 
 def write(task: Any, pieces: Iterable[Piece]) -> None:
     """Insert the pieces as rows of their own."""
-    model = task.chunks.model
-    model.objects.bulk_create([model(task_id=task.pk, **piece._asdict()) for piece in pieces])
+    write_all([(task, pieces)])
+
+
+def write_all(flushed: Sequence[tuple[Any, Iterable[Piece]]]) -> None:
+    """Insert the pieces of several tasks, in one statement."""
+    if flushed:
+        model = flushed[0][0].chunks.model
+        rows = [model(task_id=task.pk, **piece._asdict()) for task, pieces in flushed for piece in pieces]
+        model.objects.bulk_create(rows)
 
 
 def fold(task: Any) -> None:

@@ -65,6 +65,10 @@ class _Subscription:
     """One reader's place: hints wait here."""
 
     group: str
+    seq: int = 0
+    """How far its reader has told."""
+    looked_at_seq: int = -1
+    """How far that was when what is watched was looked at last."""
     hints: list[dict[str, Any]] = field(default_factory=list)
     has_news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -89,7 +93,7 @@ class _Hub:
 
     def __init__(self) -> None:
         self._readers: dict[str, set[_Subscription]] = defaultdict(set)
-        self._seen: dict[str, tuple[Any, int]] = {}
+        self._seen: dict[str, Any] = {}
         self._channel = ""
         self._jobs: list[asyncio.Task[None]] = []
         self._opening = asyncio.Lock()
@@ -102,6 +106,8 @@ class _Hub:
         self._readers[group].add(subscription)
         if is_first:
             await get_channel_layer().group_add(group, self._channel)
+            # Each time: an in-memory layer forgets a day later who was there.
+            await get_channel_layer().group_add(events.CHUNKS, self._channel)
         return subscription
 
     async def unsubscribe(self, subscription: _Subscription) -> None:
@@ -112,6 +118,8 @@ class _Hub:
             del self._readers[subscription.group]
             self._seen.pop(subscription.group, None)
             await get_channel_layer().group_discard(subscription.group, self._channel)
+        if not self._readers:
+            await get_channel_layer().group_discard(events.CHUNKS, self._channel)
 
     async def _open(self) -> None:
         async with self._opening:
@@ -134,6 +142,9 @@ class _Hub:
             self._hand_out(message.get("event") or {})
 
     def _hand_out(self, event: dict[str, Any]) -> None:
+        for task_id, chunks in event.get("tasks", {}).items():
+            for subscription in tuple(self._readers.get(events.group_for_task(task_id), ())):
+                subscription.tell({"name": event["name"], "chunks": chunks})
         for group in _groups_of(event):
             for subscription in tuple(self._readers.get(group, ())):
                 subscription.tell(event)
@@ -154,11 +165,15 @@ class _Hub:
                 self._compare(events.group_for_task(task_id), state)
 
     def _compare(self, group: str, state: tuple[Any, int]) -> None:
-        if self._seen.get(group) == state:
-            return
-        self._seen[group] = state
+        """Wake whom hints do not reach: the task moved, or there is more than was told and no progress since last."""
+        updated_at, newest = state
+        has_moved = self._seen.get(group) != updated_at
+        self._seen[group] = updated_at
         for subscription in tuple(self._readers.get(group, ())):
-            subscription.tell(LOOK)
+            is_stuck = newest > subscription.seq == subscription.looked_at_seq
+            subscription.looked_at_seq = subscription.seq
+            if has_moved or is_stuck:
+                subscription.tell(LOOK)
 
 
 def _groups_of(event: dict[str, Any]) -> list[str]:
@@ -188,7 +203,8 @@ async def follow(task_id: UUID, after: int = 0) -> AsyncIterator[TaskEvent]:
     """
     hub = _hub()
     subscription = await hub.subscribe(events.group_for_task(task_id))
-    reader = _Reader(task_id, after)
+    subscription.seq = after
+    reader = _Reader(task_id, after, subscription)
     try:
         async for event in reader.read():
             yield event
@@ -203,8 +219,9 @@ async def follow(task_id: UUID, after: int = 0) -> AsyncIterator[TaskEvent]:
 class _Reader:
     """How far one reader of one task is."""
 
-    def __init__(self, task_id: UUID, after: int) -> None:
+    def __init__(self, task_id: UUID, after: int, subscription: _Subscription) -> None:
         self._task_id = task_id
+        self._subscription = subscription
         self._seq = after
         self._told: dict[str, Any] | None = None
         self.is_done = False
@@ -235,7 +252,7 @@ class _Reader:
         self._told = state
 
     def _event(self, piece: Piece) -> TaskEvent:
-        self._seq = piece.seq
+        self._seq = self._subscription.seq = piece.seq
         base = {"task_id": str(self._task_id), "seq": piece.seq}
         if piece.kind == ChunkKind.RESET:
             return TaskEvent("task.reset", base | {"attempt": piece.epoch, "reason": piece.data}, piece.seq)

@@ -1,8 +1,8 @@
 """
 Station 7, PUBLISH: tell whoever watches that a task moved, after the commit. A hint, never the record.
 
-Groups: `task.<id>` (its moves and chunks), `user.<id>` (its moves), `rel.<digest>` (of a related entity), and
-`operations` (what operators want to know: budgets, circuits).
+Groups: `task.<id>` (its moves), `chunks` (what all tasks stream, flush by flush), `user.<id>` (its moves),
+`rel.<digest>` (of a related entity), and `operations` (what operators want to know: budgets, circuits).
 Messages are `{"type": "tasuki.event", "event": {...}}` with `event["name"]` among `task.updated`, `task.chunks` and
 what other apps send to related groups.
 """
@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from hashlib import sha256
 from typing import Any
@@ -22,6 +22,8 @@ from channels.layers import InMemoryChannelLayer, get_channel_layer
 logger = logging.getLogger(__name__)
 
 MESSAGE_TYPE = "tasuki.event"
+CHUNKS = "chunks"
+"""The group of all web processes: one message a flush costs less than one for each of its tasks, watched or not."""
 OPERATIONS = "operations"
 """The operators' group."""
 MAX_PENDING = 5_000
@@ -125,5 +127,11 @@ def send_task_updated(*, task_id: UUID, owner_id: int, related_type: str, relate
 
 
 def send_chunks(task_id: UUID, chunks: Sequence[tuple[int, int, str, str]]) -> None:
-    """Tell of durable chunks, each (seq, epoch, kind, data), in order."""
-    _publisher.send([group_for_task(task_id)], {"name": "task.chunks", "task_id": str(task_id), "chunks": list(chunks)})
+    """Tell of a task's durable chunks, each (seq, epoch, kind, data), in order."""
+    send_flush([(task_id, chunks)])
+
+
+def send_flush(flushed: Iterable[tuple[UUID, Sequence[tuple[int, int, str, str]]]]) -> None:
+    """Tell of the durable chunks of several tasks."""
+    if tasks := {str(task_id): list(chunks) for task_id, chunks in flushed}:
+        _publisher.send([CHUNKS], {"name": "task.chunks", "tasks": tasks})

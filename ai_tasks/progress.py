@@ -260,10 +260,9 @@ class Ticker:
                 logger.warning("Chunks of task %s were not written: %r", taken[0][0].task.pk, error)
                 return self._is_stored(*taken[0])
             return False
+        events.send_flush([(call.task.pk, pieces) for call, pieces in taken if call.key in held])
         for call, pieces in taken:
-            if call.key in held:
-                events.send_chunks(call.task.pk, pieces)
-            else:
+            if call.key not in held:
                 call.put_back(pieces)
         return True
 
@@ -272,9 +271,7 @@ class Ticker:
         ours = QueueEntry.objects.running().filter(task_id__in=[call.task.pk for call, _ in taken])
         locked = ours.select_for_update(skip_locked=True, no_key=True)
         held = set(locked.values_list("task_id", "epoch"))
-        for call, pieces in taken:
-            if call.key in held:
-                chunks.write(call.task, pieces)
+        chunks.write_all([(call.task, pieces) for call, pieces in taken if call.key in held])
         return held
 
     def _is_stored(self, call: Call, pieces: list[Piece]) -> bool:

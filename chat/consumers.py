@@ -13,7 +13,7 @@ from ai_tasks.models import AIGenerationTask
 from ai_tasks.representation import tasks_json
 from ai_tasks.sockets import FrameError, JsonSocket
 from ai_tasks.states import ACTIVE
-from chat import conversation, news
+from chat import conversation, news, standing
 from chat.frames import ReplyFrames, ending
 from chat.models import ChatMessage, ChatSession
 from chat.painting import Painter
@@ -161,8 +161,11 @@ class ChatSocket(JsonSocket):
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            await self._tell_new()
-            await self._tell_session()
+            stand = await standing.look(self.session.pk)
+            if stand is None or stand.own != _own(self.session):
+                await self._tell_session()
+            if stand is not None and stand.newest > self._newest:
+                await self._tell_new()
             await self._tell_places()
 
     async def _tell_session(self) -> None:

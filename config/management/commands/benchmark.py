@@ -86,7 +86,7 @@ class Command(BaseCommand):
         if options["json"]:
             self._print_json({"benchmark": "streams", **told})
             return
-        figures = " ".join(f"{name} {value:.1f}" for name, value in told["delay_ms"].items())
+        figures = " ".join(f"{name} {value}" for name, value in told["delay_ms"].items())
         self.stdout.write(f"Commit to frame, in ms: {figures}; clients that lost something: {told['lost']}")
 
     def seed(self, options: dict[str, Any]) -> None:
