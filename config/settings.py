@@ -57,6 +57,8 @@ ASGI_APPLICATION = "config.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before the apps': its admin/base_site.html is the frame of every admin page.
+        "DIRS": [BASE_DIR / "ai_tasks" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -193,6 +195,8 @@ AI_KEEP_PAYLOADS = timedelta(days=env.integer("AI_KEEP_PAYLOADS_DAYS", 90, least
 """How long after its end a task keeps what it was asked and answered; its row and its bill are kept for good."""
 AI_KEEP_DEAD_LETTERS = timedelta(days=env.integer("AI_KEEP_DEAD_LETTERS_DAYS", 90, least=1))
 """How long dead letters are kept that were redriven or discarded; open ones are kept, and so are their payloads."""
+AI_ENVIRONMENT = env.text("AI_ENVIRONMENT", "")
+"""What the console calls this installation in its head, as `production`; empty: nothing."""
 AI_DISPATCHER = env.boolean("AI_DISPATCHER", default=True)
 """May this process hand work to Celery?"""
 

@@ -9,9 +9,11 @@ from ai_tasks.api import fallbacks, health
 from config import login
 
 admin.site.site_header = admin.site.site_title = "Tasuki"
-admin.site.index_title = _("Operations")
+admin.site.index_title = _("All records")
+admin.site.enable_nav_sidebar = False
 
 urlpatterns = [
+    path("admin/ops/", include("ai_tasks.ops.urls")),
     path("admin/", admin.site.urls),
     path("api/", include("ai_tasks.api.urls")),
     path("v1/", include("ai_tasks.compat.urls")),

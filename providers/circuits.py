@@ -28,10 +28,11 @@ def gates(provider: str, now: datetime) -> dict[str, Gate]:
     """
     # Raw: the ORM would compile it anew before every call of every task.
     rows = Circuit.objects.raw("SELECT * FROM providers_circuit WHERE provider_id = %s", [provider])
-    return {"": OPEN_GATE} | {row.model: found for row in rows if (found := _gate(row, now)) != OPEN_GATE}
+    return {"": OPEN_GATE} | {row.model: found for row in rows if (found := gate(row, now)) != OPEN_GATE}
 
 
-def _gate(circuit: Circuit, now: datetime) -> Gate:
+def gate(circuit: Circuit, now: datetime) -> Gate:
+    """Return whether this circuit, or the Retry-After gate in its row, lets calls through now."""
     shut = _breaker(circuit, now)
     if not shut.reason and circuit.blocked_until and circuit.blocked_until > now:
         return Gate("provider_retry_after", circuit.blocked_until)

@@ -145,6 +145,12 @@ class QueueEntry(models.Model):
                 condition=Q(state=EntryState.WAITING),
                 name="entry_pick",
             ),
+            # Whoever waits longest, and how many wait, as far as is counted.
+            models.Index(
+                fields=("provider", "lane", "enqueued_at"),
+                condition=Q(state=EntryState.WAITING),
+                name="entry_oldest",
+            ),
             models.Index(
                 fields=("provider", "parked_until"), condition=Q(state=EntryState.PARKED), name="entry_parked_due"
             ),

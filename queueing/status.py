@@ -174,7 +174,7 @@ class StatusVerbs(QueueRows):
         with connection.cursor() as cursor:
             cursor.execute(OUTLOOK, [provider, provider])
             has_waiting, due = cursor.fetchone()
-        return Outlook(bool(has_waiting), _aware(due))
+        return Outlook(bool(has_waiting), aware(due))
 
     # What operators set.
 
@@ -199,7 +199,7 @@ class StatusVerbs(QueueRows):
         return paused.update(paused_at=None, paused_until=None, pause_reason="")
 
 
-def _aware(value: datetime | str | None) -> datetime | None:
+def aware(value: datetime | str | None) -> datetime | None:
     """Return what a bare cursor gave as a time: SQLite keeps text, in UTC."""
     found = parse_datetime(value) if isinstance(value, str) else value
     return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""What operators see: one file per page, read-only."""

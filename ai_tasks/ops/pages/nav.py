@@ -1,0 +1,20 @@
+"""The console's pages in the order of its navigation."""
+
+from typing import Any, NamedTuple
+
+from django.utils.translation import gettext_lazy as _
+
+
+class Place(NamedTuple):
+    """One page of the navigation."""
+
+    name: str
+    """Of its URL, in the namespace `ops`."""
+    label: Any
+    needs: str
+    """The permission without which it is not shown."""
+    key: str
+    """Pressed after `g`, it leads there."""
+
+
+PLACES = (Place("overview", _("Overview"), "queueing.view_taskqueue", "o"),)

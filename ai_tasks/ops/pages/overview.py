@@ -1,0 +1,85 @@
+"""The first page: what is wrong, how every provider stands, what died, what it costs."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ai_tasks import clock, performance
+from ai_tasks.accounts.coverage import DAY, HOUR, MINUTE, ceiling
+from ai_tasks.ops.pages import charts, fleet, troubles
+from ai_tasks.ops.pages.charts import Chart, Series, Step
+from ai_tasks.ops.pages.desk import Page
+from ai_tasks.performance import Performance
+from queueing.models import TaskQueue
+
+GROUPS_SHOWN = 8
+OUTCOMES = (
+    Series(gettext_lazy("completed"), "s1"),
+    Series(gettext_lazy("failed"), "s2"),
+    Series(gettext_lazy("timed out"), "s3"),
+    Series(gettext_lazy("cancelled"), "s6"),
+)
+
+
+class Overview(Page):
+    """`/admin/ops/`"""
+
+    needs = "queueing.view_taskqueue"
+    title = gettext_lazy("Overview")
+    template = "overview.html"
+    live_seconds = 5
+
+    def context(self, request: HttpRequest, **kwargs: Any) -> dict[str, Any]:
+        """Return the state of everything."""
+        now = clock.now()
+        stands, used = fleet.read(now), troubles.budgets(now)
+        day = performance.report(ceiling(now - DAY, HOUR), ceiling(now, MINUTE), step=HOUR)
+        hour = performance.report(now - HOUR, ceiling(now, MINUTE), step=MINUTE)
+        groups = list(TaskQueue.objects.get_dlq_groups(now=now))
+        found = troubles.of_providers(stands) + troubles.of_dead_letters(groups) + troubles.of_processes(now)
+        return {
+            "now": now,
+            "troubles": troubles.ordered(found + troubles.of_budgets(used)),
+            "providers": [(stand, hour.by_provider.get(stand.slug)) for stand in stands],
+            "pills": _pills(stands, day.total, groups),
+            "chart": _chart(day.over_time, now),
+            "over_time": list(reversed(day.over_time.items())),
+            "groups": groups[:GROUPS_SHOWN],
+            "groups_total": len(groups),
+            "budgets": used,
+        }
+
+
+def _pills(stands: list[fleet.Standing], day: Performance, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    waiting = sum(stand.waiting for stand in stands)
+    about = "≈ " if any(stand.is_estimate for stand in stands) else ""
+    parked = sum(stand.parked for stand in stands)
+    beyond = "+" if any(stand.is_parked_bound for stand in stands) else ""
+    oldest = max((stand.oldest_wait for stand in stands if stand.oldest_wait), default=None)
+    dead = sum(group["count"] for group in groups)
+    return [
+        {"label": _("waiting"), "value": f"{about}{waiting:,}"},
+        {"label": _("parked"), "value": f"{parked:,}{beyond}"},
+        {"label": _("at work"), "value": sum(stand.handed for stand in stands)},
+        {
+            "label": _("oldest wait"),
+            "span": oldest or timedelta(0),
+            "level": "warn" if oldest and oldest > troubles.OLD_WAIT else "",
+        },
+        {"label": _("completed, 24 h"), "value": day.completed},
+        {"label": _("failed or timed out, 24 h"), "value": day.failed + day.timed_out},
+        {"label": _("dead letters"), "value": dead, "level": "bad" if dead else ""},
+    ]
+
+
+def _chart(over_time: dict[datetime, Performance], now: datetime) -> Chart:
+    steps = []
+    for moment, did in over_time.items():
+        local, values = timezone.localtime(moment), (did.completed, did.failed, did.timed_out, did.cancelled)
+        told = ", ".join(f"{each.label} {value}" for each, value in zip(OUTCOMES, values, strict=True) if value)
+        steps.append(Step(f"{local:%H:%M}", f"{local:%H:%M} – {told or 0}", values, moment + HOUR > now))
+    return charts.bars(_("Tasks that ended in each hour of the last day"), steps, OUTCOMES)

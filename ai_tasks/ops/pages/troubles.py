@@ -1,0 +1,133 @@
+"""What is wrong now, as sentences: the strip at the head of the overview, the worst first."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.db.models import F, FloatField
+from django.db.models.functions import Cast, NullIf
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from ai_tasks.accounts.models import BudgetPeriod
+from ai_tasks.managers import SILENT_AFTER
+from ai_tasks.models import WorkerProcess
+from ai_tasks.ops.pages.fleet import Standing
+from queueing import standing as queues
+
+OLD_WAIT = timedelta(minutes=10)
+"""From here on a wait is told at the head of the page."""
+GROWTH = 10
+"""Dead letters of an hour that are told, when they are also more than GROWTH_FACTOR times the usual."""
+GROWTH_FACTOR = 3
+NEARLY_USED = 0.8
+BUDGETS_SHOWN = 6
+SWEEP_EVERY = timedelta(seconds=60)
+LATE = 3 * SWEEP_EVERY
+
+
+class Trouble(NamedTuple):
+    """Something that an operator should know."""
+
+    level: str
+    """`bad` or `warn`."""
+    text: str
+
+
+class BudgetUse(NamedTuple):
+    """A budget's current month or day, and how much of it is used."""
+
+    period: BudgetPeriod
+    share: float
+
+
+def of_providers(fleet: Iterable[Standing]) -> list[Trouble]:
+    """Return what is wrong with providers and their queues."""
+    return [each for standing in fleet for each in _of_provider(standing)]
+
+
+def _of_provider(it: Standing) -> list[Trouble]:
+    found, name = [], {"provider": it.slug, "waiting": f"{it.waiting:,}"}
+    circuit = it.circuit
+    if it.state == "circuit_open":
+        since = f"{circuit['opened_at']:%H:%M} UTC" if circuit["opened_at"] else "?"
+        text = _("The circuit of %(provider)s is open since %(since)s (%(cause)s); %(waiting)s tasks wait.")
+        found.append(Trouble("bad", text % (name | {"since": since, "cause": circuit["cause"] or "?"})))
+    elif it.state == "paused" and it.paused:
+        text = _("%(provider)s is paused: %(reason)s; %(waiting)s tasks wait.")
+        found.append(Trouble("warn", text % (name | {"reason": it.paused.pause_reason or "?"})))
+    elif it.state == "provider_retry_after":
+        found.append(Trouble("warn", _("%(provider)s asked us to wait; %(waiting)s tasks wait.") % name))
+    elif it.oldest_wait and it.oldest_wait > OLD_WAIT:
+        minutes = int(it.oldest_wait.total_seconds() // 60)
+        text = ngettext(
+            "A task waits at %(provider)s for %(minutes)d minute.",
+            "A task waits at %(provider)s for %(minutes)d minutes.",
+            minutes,
+        )
+        found.append(Trouble("warn", text % (name | {"minutes": minutes})))
+    for lane in it.lanes:
+        if lane.pressure == "full":
+            found.append(
+                Trouble("bad", _("The queue %(queue)s is full: new tasks are refused.") % {"queue": str(lane.queue)})
+            )
+    return found
+
+
+def of_dead_letters(groups: Sequence[dict[str, Any]]) -> list[Trouble]:
+    """Return that dead letters grow, where they do: many in this hour, against the mean of the week."""
+    hour, week = (sum(group[name] for group in groups) for name in ("last_hour", "last_week"))
+    if hour < GROWTH or hour < GROWTH_FACTOR * week / (7 * 24):
+        return []
+    text = ngettext(
+        "%(count)d dead letter came in the last hour.", "%(count)d dead letters came in the last hour.", hour
+    )
+    return [Trouble("bad", text % {"count": hour})]
+
+
+def budgets(now: datetime) -> list[BudgetUse]:
+    """Return the budgets of which most is used, the fullest first."""
+    limit = NullIf(Cast("limit_usd", FloatField()), 0.0)
+    used = Cast("spent_usd", FloatField()) + Cast("held_usd", FloatField())
+    rows = BudgetPeriod.objects.filter(starts_at__lte=now, ends_at__gt=now, budget__is_enabled=True)
+    rows = rows.annotate(share=used / limit).select_related("budget")
+    return [
+        BudgetUse(row, 1.0 if row.share is None else row.share)
+        for row in rows.order_by(F("share").desc(nulls_first=True), "pk")[:BUDGETS_SHOWN]
+    ]
+
+
+def of_budgets(used: Iterable[BudgetUse]) -> list[Trouble]:
+    """Return which budgets are nearly or wholly used."""
+    text = _("Budget %(budget)s has used %(share)s of its limit for %(period)s.")
+    return [
+        Trouble(
+            "bad" if each.share >= 1 else "warn",
+            text % {"budget": each.period.budget, "share": f"{each.share:.0%}", "period": each.period.period},
+        )
+        for each in used
+        if each.share >= NEARLY_USED
+    ]
+
+
+def of_processes(now: datetime) -> list[Trouble]:
+    """Return which workers went silent, that there is none, and that sweeps are late."""
+    rows = list(WorkerProcess.objects.filter(stopping_at=None).values_list("hostname", "pid", "last_seen_at"))
+    silent = [row for row in rows if row[2] < now - SILENT_AFTER]
+    found = [
+        Trouble("bad", _("Worker %(name)s is silent.") % {"name": f"{host}:{pid}"}) for host, pid, _seen in silent[:5]
+    ]
+    if len(rows) == len(silent):
+        found.insert(0, Trouble("bad", _("No worker is running: nothing is started.")))
+    swept = queues.newest_sample_at()
+    if swept is not None and now - swept > LATE:
+        minutes = int((now - swept).total_seconds() // 60)
+        found.append(
+            Trouble("bad", _("Sweeps are late: the last one was %(minutes)d minutes ago.") % {"minutes": minutes})
+        )
+    return found
+
+
+def ordered(troubles: Iterable[Trouble]) -> list[Trouble]:
+    """Return them, the worst first."""
+    return sorted(troubles, key=lambda each: each.level != "bad")

@@ -1,0 +1,114 @@
+"""How the console writes numbers, times and money, and its navigation."""
+
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from django import template
+from django.conf import settings
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from ai_tasks.accounts.fields import plain_usd
+from ai_tasks.ops.pages import charts
+from ai_tasks.ops.pages.nav import PLACES
+
+register = template.Library()
+UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
+NOTHING = "–"
+MISSING = (None, "")
+"""Templates make an empty text of what is not there."""
+
+
+@register.inclusion_tag("admin/ops/nav.html", takes_context=True)
+def ops_nav(context: template.Context) -> dict[str, Any]:
+    """Return the places that this user may see, and which of them is shown."""
+    request = context.get("request")
+    user: Any = getattr(request, "user", None)
+    match = getattr(request, "resolver_match", None)
+    shown = match.url_name if match and match.namespaces == ["ops"] else ""
+    may = bool(user and user.is_active and user.is_staff)
+    places = [place for place in PLACES if may and user.has_perm(place.needs)]
+    return {"places": places, "shown": context.get("place", shown), "is_staff": may}
+
+
+@register.simple_tag
+def environment() -> str:
+    """Return what this installation is called, so that nobody pauses production by mistake."""
+    return str(settings.AI_ENVIRONMENT)
+
+
+@register.filter
+def span(value: Any) -> str:
+    """Return a time as people say it, by its two largest units; None is a dash."""
+    if value in MISSING:
+        return NOTHING
+    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if seconds < 60:
+        return (
+            f"{seconds * 1000:.0f} ms"
+            if 0 < seconds < 1
+            else f"{seconds:.0f} s"
+            if seconds >= 10
+            else f"{seconds:.1f} s"
+        )
+    for (unit, length), (smaller, part) in zip(UNITS, (*UNITS[1:], ("s", 1)), strict=True):
+        if seconds >= length:
+            whole, rest = int(seconds // length), int(seconds % length // part)
+            return f"{whole} {unit} {rest} {smaller}" if rest else f"{whole} {unit}"
+    return f"{seconds:.0f} s"
+
+
+@register.simple_tag(takes_context=True)
+def ago(context: template.Context, moment: datetime | None) -> SafeString | str:
+    """Return how long ago a moment was, or how soon it will be, with the moment itself as its title."""
+    if moment is None:
+        return NOTHING
+    apart = context["now"] - moment
+    text = _("%s ago") % span(apart) if apart >= timedelta(0) else _("in %s") % span(-apart)
+    local = timezone.localtime(moment)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}", text
+    )
+
+
+@register.simple_tag
+def bar(value: float | None) -> SafeString | str:
+    """Return a small bar of a share."""
+    return charts.meter(value)
+
+
+@register.filter
+def usd(amount: Any) -> str:
+    """Return an amount rounded to the cent, or, below a cent, its two first digits; None is a dash."""
+    if amount in MISSING:
+        return NOTHING
+    cents = Decimal("0.01")
+    if amount and abs(amount) < cents:
+        return f"${plain_usd(amount.quantize(Decimal(1).scaleb(amount.adjusted() - 1), rounding=ROUND_HALF_UP))}"
+    return f"${number_format(amount.quantize(cents, rounding=ROUND_HALF_UP), use_l10n=True, force_grouping=True)}"
+
+
+@register.filter
+def count(number: Any) -> str:
+    """Return a whole number, or an estimate, with its thousands parted; None is a dash."""
+    return NOTHING if number in MISSING else number if isinstance(number, str) else f"{number:,}"
+
+
+@register.filter
+def share(part: Any) -> str:
+    """Return a share from 0 to 1 as a percentage; None is a dash."""
+    if part in MISSING:
+        return NOTHING
+    return f"{part:.0%}" if part >= 0.1 or part == 0 else f"{part:.1%}"
+
+
+@register.filter
+def rate(per_second: Any) -> str:
+    """Return a rate by the second, or by the minute where that is small; None is a dash."""
+    if per_second in MISSING:
+        return NOTHING
+    return _("%s/s") % f"{per_second:.1f}" if per_second >= 1 else _("%s/min") % f"{per_second * 60:.1f}"
