@@ -108,6 +108,13 @@ class AIGenerationTaskAdmin(ReadOnlyAdmin):
         (_("Relations"), {"fields": ("related_type", "related_id", "metadata", "callback_url", "redriven_from")}),
     )
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show what was asked and answered only to who may see it."""
+        shown = super().get_fieldsets(request, obj)
+        if request.user.has_perm("ai_tasks.view_payloads"):
+            return shown
+        return tuple(each for each in shown if "input_text" not in each[1]["fields"])
+
     @admin.display(description=_("tokens"))
     def tokens(self, task: AIGenerationTask) -> str:
         """Return tokens in and out."""

@@ -175,9 +175,9 @@ def _tell(provider: str, model: str, state: str, cause: str) -> None:
 
 
 @transaction.atomic
-def set_mode(provider: str, model: str, mode: str, now: datetime) -> bool:
+def set_mode(provider: str, model: str, mode: str, now: datetime, *, until: datetime | None = None) -> bool:
     """Force a circuit open or closed, or give it back to itself (`auto`), for operators; True if it changed."""
-    if not control.set_circuit_mode(provider, mode, now, model=model):
+    if not control.set_circuit_mode(provider, mode, now, model=model, until=until):
         return False
     _tell(provider, model, FORCED.get(mode, mode), "operator")
     return True

@@ -10,7 +10,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from ai_tasks import clock
+from ai_tasks.ops import audit, letters
+from ai_tasks.oversight.actions import Action
 from ai_tasks.redrives import jobs
 from queueing.admin import ReadOnlyAdmin
 from queueing.dead_letters import filters
@@ -27,9 +28,17 @@ class OperatedAdmin(ReadOnlyAdmin):
 
     show_full_result_count = False
 
-    def has_operate_permission(self, request: HttpRequest) -> bool:
+    def has_redrive_permission(self, request: HttpRequest) -> bool:
         """May this operator send tasks back?"""
-        return request.user.has_perm("queueing.change_deadletter")
+        return request.user.has_perm(Action.REDRIVE.permission)
+
+    def has_stop_permission(self, request: HttpRequest) -> bool:
+        """May this operator stop jobs?"""
+        return request.user.has_perm(Action.STOP_JOB.permission)
+
+    def has_resume_permission(self, request: HttpRequest) -> bool:
+        """May this operator let jobs go on?"""
+        return request.user.has_perm(Action.RESUME_JOB.permission)
 
 
 @admin.register(DeadLetter)
@@ -57,12 +66,12 @@ class DeadLetterAdmin(OperatedAdmin):
         """Return the beginning of the message."""
         return letter.message[:100]
 
-    @admin.action(description=_("Retry the selected tasks"), permissions=["operate"])
+    @admin.action(description=_("Retry the selected tasks"), permissions=["redrive"])
     def retry(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> None:
         """Begin a redrive of the open ones; of few it is done at once, of many a worker does it."""
         total = chosen.filter(resolution=DeadLetter.Resolution.OPEN).count()
         try:
-            job = jobs.begin(_choice(request, chosen), by=request.user.get_username()) if total else None
+            job = letters.redrive(_choice(request, chosen), audit.by_request(request)) if total else None
         except BadFilter:
             text = _("Too many for a search: choose them by the filters beside the list.")
             self.message_user(request, text, messages.ERROR)
@@ -116,16 +125,16 @@ class RedriveAdmin(OperatedAdmin):
     list_filter = ("state",)
     actions = ("stop", "resume")
 
-    @admin.action(description=_("Stop the selected redrives"), permissions=["operate"])
+    @admin.action(description=_("Stop the selected redrives"), permissions=["stop"])
     def stop(self, request: HttpRequest, chosen: QuerySet[Redrive]) -> None:
         """Send nothing more; what was sent goes on."""
-        by, now = request.user.get_username(), clock.now()
-        count = sum(Redrive.objects.stop(job.pk, by=by, now=now) for job in chosen)
+        by = audit.by_request(request)
+        count = sum(letters.stop_redrive(job, by) for job in chosen)
         self.message_user(request, ngettext("%d redrive stopped.", "%d redrives stopped.", count) % count)
 
-    @admin.action(description=_("Let the selected redrives go on"), permissions=["operate"])
+    @admin.action(description=_("Let the selected redrives go on"), permissions=["resume"])
     def resume(self, request: HttpRequest, chosen: QuerySet[Redrive]) -> None:
         """Go on from where they were."""
-        now = clock.now()
-        count = sum(Redrive.objects.resume(job.pk, now=now) for job in chosen)
+        by = audit.by_request(request)
+        count = sum(letters.resume_redrive(job, by) for job in chosen)
         self.message_user(request, ngettext("%d redrive goes on.", "%d redrives go on.", count) % count)

@@ -110,7 +110,7 @@ def _lease(task: Any, epoch: int, max_output_tokens: int) -> Lease:
 
 def is_shut(entry: QueueEntry, now: datetime) -> bool:
     """Has a gate of the provider or its model closed since the entry was admitted? A probe passes its circuit."""
-    if TaskQueue.objects.queue(entry.provider, entry.lane).is_paused(now):
+    if not TaskQueue.objects.queue(entry.provider, entry.lane).lets_begin(now):
         return True
     gates = routing.gates(entry.provider, now)
     shut = {model for model in ("", entry.model) if model in gates and gates[model].reason}

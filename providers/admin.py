@@ -36,10 +36,17 @@ class StateAdmin(admin.ModelAdmin):
 
 
 class LimitInline(admin.TabularInline):
-    """A provider's bounds."""
+    """A provider's bounds; the console changes them, and notes who did."""
 
     model = ProviderLimit
+    fields = ("model", "max_concurrency", "requests_per_minute", "tokens_per_minute", "back_at")
+    readonly_fields = fields
+    can_delete = False
     extra = 0
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """The console adds them."""
+        return False
 
 
 class RuleInline(admin.StackedInline):

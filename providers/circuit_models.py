@@ -43,6 +43,8 @@ class Circuit(models.Model):
     model = models.CharField(max_length=120, blank=True, default="")
     state = models.CharField(max_length=10, choices=CircuitState.choices, default=CircuitState.CLOSED)
     mode = models.CharField(max_length=14, choices=CircuitMode.choices, default=CircuitMode.AUTO)
+    forced_until = models.DateTimeField(null=True, blank=True)
+    """When it goes back to automatic by itself; null: when an operator says so."""
     cause = models.CharField(max_length=200, blank=True, default="")
     """Error code that opened it last."""
     opened_at = models.DateTimeField(null=True, blank=True)

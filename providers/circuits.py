@@ -41,7 +41,9 @@ def gate(circuit: Circuit, now: datetime) -> Gate:
 
 def _breaker(circuit: Circuit, now: datetime) -> Gate:
     if circuit.mode == CircuitMode.FORCED_OPEN:
-        return Gate("circuit_open", None)
+        # Once that time is over the next sweep gives it back to itself.
+        is_over = circuit.forced_until is not None and circuit.forced_until <= now
+        return Gate("circuit_open", None if is_over else circuit.forced_until)
     if circuit.mode == CircuitMode.FORCED_CLOSED or circuit.state == CircuitState.CLOSED:
         return OPEN_GATE
     if circuit.state == CircuitState.OPEN:
@@ -144,9 +146,11 @@ def block(provider: str, *, until: datetime, now: datetime) -> None:
     _of(provider).filter(earlier).update(blocked_until=until)
 
 
-def set_mode(provider: str, mode: CircuitMode, now: datetime, *, model: str = "") -> bool:
+def set_mode(
+    provider: str, mode: CircuitMode, now: datetime, *, model: str = "", until: datetime | None = None
+) -> bool:
     """
-    Take the circuit by hand, or give it back; True if that changed anything.
+    Take the circuit by hand, until then or for good, or give it back; True if that changed anything.
 
     Forced open and forced closed move the state with them; back in automatic mode, a circuit that was forced open
     asks for a probe at once.
@@ -155,9 +159,9 @@ def set_mode(provider: str, mode: CircuitMode, now: datetime, *, model: str = ""
         if model:
             _establish(provider, model)
         circuit = _of(provider, model).select_for_update().first()
-        if circuit is None or circuit.mode == mode:
+        if circuit is None or (circuit.mode, circuit.forced_until) == (mode, until):
             return False
-        Circuit.objects.filter(pk=circuit.pk).update(mode=mode)
+        Circuit.objects.filter(pk=circuit.pk).update(mode=mode, forced_until=until)
         circuit.mode = mode
         if mode == CircuitMode.FORCED_OPEN:
             _force(circuit, CircuitState.OPEN, now, open_until=None)
@@ -166,6 +170,18 @@ def set_mode(provider: str, mode: CircuitMode, now: datetime, *, model: str = ""
         else:
             Circuit.objects.filter(pk=circuit.pk, state=CircuitState.OPEN, open_until=None).update(open_until=now)
         return True
+
+
+def forced_too_long(now: datetime) -> list[tuple[str, str]]:
+    """Return (provider, model) of the circuits whose time by hand is over."""
+    over = Circuit.objects.exclude(mode=CircuitMode.AUTO).filter(forced_until__lte=now).order_by("provider", "model")
+    return list(over.values_list("provider_id", "model"))
+
+
+def rest_no_longer(provider: str, now: datetime, *, model: str = "") -> bool:
+    """Let an open circuit ask for its probe now, one that waits for an operator too; True if it was open."""
+    opened = _of(provider, model).filter(mode=CircuitMode.AUTO, state=CircuitState.OPEN)
+    return bool(opened.update(open_until=now))
 
 
 def _force(circuit: Circuit, state: CircuitState, now: datetime, **values: Any) -> None:

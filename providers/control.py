@@ -16,8 +16,11 @@ __all__ = [
     "block",
     "close",
     "closed_since",
+    "due_reversals",
     "ensure_providers",
+    "forced_too_long",
     "give_probe_back",
+    "rest_no_longer",
     "rule",
     "set_circuit_mode",
     "set_limits",
@@ -37,11 +40,19 @@ block = circuits.block
 give_probe_back = circuits.give_probe_back
 closed_since = circuits.closed
 rule = circuits.rule
+forced_too_long = circuits.forced_too_long
+rest_no_longer = circuits.rest_no_longer
 
 
-def set_circuit_mode(provider: str, mode: CircuitMode | str, now: datetime, *, model: str = "") -> bool:
-    """Force the circuit of a provider or of its model open or closed, or give it back to itself; True if it changed."""
-    return circuits.set_mode(provider, CircuitMode(mode), now, model=model)
+def set_circuit_mode(
+    provider: str, mode: CircuitMode | str, now: datetime, *, model: str = "", until: datetime | None = None
+) -> bool:
+    """
+    Force the circuit of a provider or of its model open or closed, or give it back to itself; True if it changed.
+
+    What is forced until then is to be given back by whoever sweeps `forced_too_long`.
+    """
+    return circuits.set_mode(provider, CircuitMode(mode), now, model=model, until=until)
 
 
 def set_rule(provider: str, **values: int | bool) -> None:
@@ -60,9 +71,27 @@ def set_route(alias: str, candidates: Sequence[Candidate]) -> None:
     )
 
 
-def set_limits(provider: str, limits: Limits, *, model: str = "") -> None:
-    """Bound a provider, or one of its models, from the next admission on."""
-    ProviderLimit.objects.update_or_create(provider_id=provider, model=model, defaults=asdict(limits))
+def set_limits(
+    provider: str,
+    limits: Limits,
+    *,
+    model: str = "",
+    back_at: datetime | None = None,
+    back_to: Limits | None = None,
+) -> None:
+    """
+    Bound a provider, or one of its models, from the next admission on.
+
+    `back_at` and `back_to` note what it is to be again, and when, for whoever sweeps `due_reversals`.
+    """
+    note = {"back_at": back_at, "back_to": asdict(back_to) if back_to else None}
+    ProviderLimit.objects.update_or_create(provider_id=provider, model=model, defaults=asdict(limits) | note)
+
+
+def due_reversals(now: datetime) -> list[tuple[str, str, Limits]]:
+    """Return (provider, model, limits) of the bounds whose time is over, and what they are to be again; locks them."""
+    due = ProviderLimit.objects.filter(back_at__lte=now).select_for_update(skip_locked=True).order_by("pk")
+    return [(row.provider_id, row.model, Limits(**row.back_to)) for row in due if row.back_to]
 
 
 def ensure_providers(now: datetime) -> None:

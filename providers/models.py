@@ -79,6 +79,10 @@ class ProviderLimit(models.Model):
     max_concurrency = models.PositiveIntegerField(null=True, blank=True)
     requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
     tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    back_at = models.DateTimeField(null=True, blank=True)
+    """When they are to be again what they were before an operator changed them for a while; null: never."""
+    back_to = models.JSONField(null=True, blank=True)
+    """What that was: `{"max_concurrency", "requests_per_minute", "tokens_per_minute"}`."""
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=("provider", "model"), name="limit_once_per_model")]

@@ -97,12 +97,12 @@ def gate(provider: str, now: datetime, *, model: str = "") -> Gate:
 
 def circuit(provider: str) -> dict[str, Any]:
     """
-    Return the provider's circuit as it is stored: `state`, `mode`, `cause`, `opened_at`, `open_until`.
+    Return the provider's circuit as it is stored: `state`, `mode`, `forced_until`, `cause`, `opened_at`, `open_until`.
 
     `models` has those of its models that are not closed, by name.
     """
-    columns = ("model", "state", "mode", "cause", "opened_at", "open_until")
-    unknown: dict[str, Any] = {"state": "closed", "mode": "auto", "cause": "", "opened_at": None, "open_until": None}
+    columns = ("model", "state", "mode", "cause", "forced_until", "opened_at", "open_until")
+    unknown: dict[str, Any] = {**dict.fromkeys(columns[4:]), "state": "closed", "mode": "auto", "cause": ""}
     rows = {row.pop("model"): row for row in Circuit.objects.filter(provider=provider).values(*columns)}
     whole: dict[str, Any] = rows.pop("", unknown)
     return whole | {"models": {model: row for model, row in sorted(rows.items()) if row["state"] != "closed"}}

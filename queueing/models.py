@@ -25,6 +25,8 @@ class TaskQueue(models.Model):
     paused_until = models.DateTimeField(null=True, blank=True)
     """When the pause ends by itself; null: when an operator resumes."""
     pause_reason = models.CharField(max_length=200, blank=True, default="")
+    is_draining = models.BooleanField(default=False)
+    """Of a pause: what was handed over before it still begins."""
     soft_mark = models.PositiveIntegerField(null=True, blank=True, default=75_000)
     """Entries from which on the queue is shown as filling up and takes no more `bulk` work; null: none."""
     hard_mark = models.PositiveIntegerField(null=True, blank=True, default=100_000)
@@ -50,6 +52,10 @@ class TaskQueue(models.Model):
     def is_paused(self, now: datetime) -> bool:
         """Is nothing admitted or started at that time?"""
         return self.paused_at is not None and (self.paused_until is None or now < self.paused_until)
+
+    def lets_begin(self, now: datetime) -> bool:
+        """May what was handed over begin at that time?"""
+        return self.is_draining or not self.is_paused(now)
 
     @staticmethod
     def entry_model() -> type["QueueEntry"]:

@@ -186,17 +186,29 @@ class StatusVerbs(QueueRows):
             raise ValueError(f"Not to be set: {', '.join(sorted(unknown))}.")
         return not values or bool(self.filter(pk=pk).update(**values))
 
-    def pause(self, provider: str, *, reason: str, until: datetime | None = None, now: datetime) -> int:
-        """Stop admission and starts for all lanes of a provider; return how many lanes changed."""
+    def pause(
+        self,
+        provider: str,
+        *,
+        reason: str,
+        until: datetime | None = None,
+        is_draining: bool = False,
+        now: datetime,
+    ) -> int:
+        """
+        Stop admission and starts for all lanes of a provider; return how many lanes changed.
+
+        With `is_draining` what was handed over already still begins.
+        """
         for lane in Lane:
             self.queue(provider, lane)
-        paused = self.filter(provider=provider)
-        return paused.update(paused_at=now, paused_until=until, pause_reason=reason[:200])
+        values = {"paused_until": until, "pause_reason": reason[:200], "is_draining": is_draining}
+        return self.filter(provider=provider).update(paused_at=now, **values)
 
     def resume(self, provider: str) -> int:
         """Let a provider's lanes go on; return how many changed."""
         paused = self.filter(provider=provider, paused_at__isnull=False)
-        return paused.update(paused_at=None, paused_until=None, pause_reason="")
+        return paused.update(paused_at=None, paused_until=None, pause_reason="", is_draining=False)
 
 
 def aware(value: datetime | str | None) -> datetime | None:

@@ -70,13 +70,15 @@ class IsOperator(BasePermission):
 
 
 class MayChange(BasePermission):
-    """Who changes something has the view's `changes`, a permission of Django's."""
+    """Who changes something has the permission of what the view `does`."""
 
     message = "This operator may look, but not change this."
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Is it only a look, or does the user have the permission?"""
-        return request.method in SAFE_METHODS or bool(request.user.has_perm(view.changes))
+        if request.method in SAFE_METHODS or view.does is None:
+            return True
+        return bool(request.user.has_perm(view.does.permission))
 
 
 def user_of(request: Request) -> User:

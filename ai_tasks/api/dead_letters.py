@@ -13,7 +13,6 @@ from rest_framework.response import Response
 
 from ai_tasks import clock
 from ai_tasks.api import operator_documents as documents
-from ai_tasks.api.authentication import user_of
 from ai_tasks.api.documents import TaskDocument, problem_answers
 from ai_tasks.api.fields import Flag, Metadata, StrictSerializer, Text, Usd, WholeNumber
 from ai_tasks.api.once import IDEMPOTENCY_KEY, create_once
@@ -22,9 +21,10 @@ from ai_tasks.api.pagination import page, page_by
 from ai_tasks.api.problems import refuse
 from ai_tasks.api.serializers import DAY_SECONDS, PRINTABLE, PriorityWord, TaskInput
 from ai_tasks.api.views import TASK_ID
-from ai_tasks.errors import InvalidInput, Mistake, NotPossible
+from ai_tasks.errors import InvalidInput, Mistake
 from ai_tasks.models import AIGenerationTask
-from ai_tasks.redrives.edited import redrive_edited
+from ai_tasks.ops import audit, letters
+from ai_tasks.oversight.actions import Action
 from ai_tasks.representation import moment, task_json
 from queueing.dead_letters import filters
 from queueing.errors import BadFilter
@@ -57,7 +57,7 @@ def filters_of(request: Request) -> dict[str, Any]:
 class DeadLetterView(OperatorView):
     """A view of dead letters."""
 
-    changes = "queueing.change_deadletter"
+    does = Action.REDRIVE
 
 
 def find(letter_id: str) -> DeadLetter:
@@ -152,6 +152,8 @@ class DiscardWish(Choice):
 class DeadLetterDiscard(DeadLetterView):
     """`/dead-letters/discard`"""
 
+    does = Action.DISCARD
+
     @extend_schema(
         operation_id="discardDeadLetters",
         summary="Discard dead letters",
@@ -162,11 +164,11 @@ class DeadLetterDiscard(DeadLetterView):
         """Mark open letters as discarded; their tasks stay as they ended. With `dry_run` only count them."""
         wish = DiscardWish(data=request.data)
         wish.is_valid(raise_exception=True)
-        chosen, by, reason = wish.chosen(), user_of(request).get_username(), wish.validated_data["reason"]
+        chosen, reason = wish.chosen(), wish.validated_data["reason"]
         if wish.validated_data["dry_run"]:
             count = TaskQueue.objects.get_dlq_items(chosen).count()
         else:
-            count = TaskQueue.objects.discard_from_dlq(chosen, by=by, reason=reason, now=clock.now())
+            count = letters.discard(chosen, audit.by_request(request, reason))
         return Response({"object": "discard", "dry_run": wish.validated_data["dry_run"], "count": count})
 
 
@@ -185,6 +187,8 @@ class Changes(StrictSerializer):
 class DeadLetterRedrive(DeadLetterView):
     """`/dead-letters/{id}/redrive`"""
 
+    does = Action.EDIT_REDRIVE
+
     @extend_schema(
         operation_id="redriveEdited",
         summary="Redrive a changed copy of a dead task",
@@ -197,13 +201,10 @@ class DeadLetterRedrive(DeadLetterView):
         letter, wish = find(letter_id), Changes(data=request.data)
         wish.is_valid(raise_exception=True)
         changes = dict(wish.validated_data)
-        reason, by = changes.pop("reason"), user_of(request).get_username()
+        reason = changes.pop("reason")
 
         def make() -> tuple[UUID, AIGenerationTask]:
-            old = AIGenerationTask.objects.find_by_id(letter.task_id)
-            if old is None:
-                raise NotPossible("Its task is deleted.")
-            copy = redrive_edited(old, changes, by=by, reason=reason)
+            copy = letters.redrive_edited(letter, changes, audit.by_request(request, reason))
             return copy.pk, copy
 
         call = f"POST /dead-letters/{letter.pk}/redrive"

@@ -39,6 +39,7 @@ class BreakerDocument(Document):
 
     state = serializers.CharField()
     mode = serializers.CharField(help_text="auto, or what an operator forced.")
+    forced_until = serializers.DateTimeField(allow_null=True, help_text="When it is automatic again by itself.")
     cause = serializers.CharField(help_text="Error code that opened it last.")
     opened_at = serializers.DateTimeField(allow_null=True)
     open_until = serializers.DateTimeField(allow_null=True)

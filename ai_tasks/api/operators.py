@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ai_tasks import breaker, capacity, clock
+from ai_tasks import capacity, clock
 from ai_tasks.api import operator_documents as documents
 from ai_tasks.api.authentication import HasScope, IsOperator, MayChange
 from ai_tasks.api.documents import problem_answers
@@ -19,6 +19,8 @@ from ai_tasks.api.pagination import whole
 from ai_tasks.api.problems import refuse
 from ai_tasks.api.serializers import PRINTABLE
 from ai_tasks.models import WorkerProcess
+from ai_tasks.ops import audit, circuits
+from ai_tasks.oversight.actions import Action
 from ai_tasks.representation import moment
 from providers import routing
 from queueing.models import TaskQueue
@@ -30,11 +32,12 @@ PAGING = [
 
 
 class OperatorView(APIView):
-    """A view for the staff; who changes something needs the permission `changes` too."""
+    """A view for the staff; who changes something needs the permission of what it `does` too."""
 
     permission_classes = (HasScope, IsOperator, MayChange)
     scope = "operations"
-    changes = "queueing.change_taskqueue"
+    does: ClassVar[Action | None] = None
+    """None: it changes nothing."""
 
 
 class ProviderCollection(OperatorView):
@@ -52,11 +55,18 @@ class ProviderCollection(OperatorView):
         return Response(whole([_provider(slug, workers, now) for slug in routing.slugs()]))
 
 
+class Reason(Text):
+    """Why, for the audit."""
+
+    def __init__(self) -> None:
+        super().__init__(max_length=audit.REASON_LENGTH, validators=[PRINTABLE], required=False, default="")
+
+
 class CircuitWish(StrictSerializer):
     """What becomes of a circuit."""
 
     mode = serializers.ChoiceField(
-        choices=["auto", "forced_open", "forced_closed", "closed"],
+        choices=circuits.MODES,
         help_text="Forced open or closed until `auto`; `closed`: automatic, and closed now.",
     )
     model = Text(
@@ -66,10 +76,13 @@ class CircuitWish(StrictSerializer):
         default="",
         help_text="One model's; else the provider's.",
     )
+    reason = Reason()
 
 
 class ProviderCircuit(OperatorView):
     """`/providers/{provider}/circuit`"""
+
+    does = Action.FORCE_CIRCUIT
 
     @extend_schema(
         operation_id="setCircuit",
@@ -81,10 +94,9 @@ class ProviderCircuit(OperatorView):
         """Set it; one that is so already stays as it is."""
         wish = CircuitWish(data=request.data)
         wish.is_valid(raise_exception=True)
-        mode, model, now = wish.validated_data["mode"], wish.validated_data["model"], clock.now()
-        breaker.set_mode(known(provider), model, "auto" if mode == "closed" else mode, now)
-        if mode == "closed":
-            breaker.close(provider, model, now)
+        given, now = wish.validated_data, clock.now()
+        by = audit.by_request(request, given["reason"], now)
+        circuits.force_circuit(known(provider), given["mode"], by, model=given["model"])
         return Response(_provider(provider, WorkerProcess.objects.consumers(now), now))
 
 
@@ -111,7 +123,7 @@ def _provider(slug: str, workers: list[tuple[list[str], int]], now: datetime) ->
 
 
 def _circuit(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {name: moment(row[name]) for name in ("opened_at", "open_until")}
+    return row | {name: moment(row[name]) for name in ("forced_until", "opened_at", "open_until")}
 
 
 def _limit(model: str, bounds: Any, use: capacity.Use) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from rest_framework.response import Response
 
 from ai_tasks import clock
 from ai_tasks.api import operator_documents as documents
-from ai_tasks.api.authentication import user_of
 from ai_tasks.api.documents import problem_answers
 from ai_tasks.api.fields import Moment, StrictSerializer, Text
-from ai_tasks.api.operators import PAGING, OperatorView, known
+from ai_tasks.api.operators import PAGING, OperatorView, Reason, known
 from ai_tasks.api.pagination import page_by, whole
 from ai_tasks.api.serializers import PRINTABLE, PriorityWord
 from ai_tasks.errors import InvalidInput, Mistake
-from ai_tasks.ops import queues
+from ai_tasks.ops import audit, queues
+from ai_tasks.oversight.actions import Action
 from ai_tasks.representation import moment
 from providers import routing
 from queueing.models import QueueEntry, TaskQueue
@@ -130,12 +130,14 @@ def _entry(entry: QueueEntry) -> dict[str, Any]:
 class PauseWish(StrictSerializer):
     """Why, and for how long."""
 
-    reason = Text(max_length=queues.REASON_LENGTH, validators=[PRINTABLE])
+    reason = Text(max_length=audit.REASON_LENGTH, validators=[PRINTABLE])
     until = Moment(required=False, allow_null=True, help_text="When it ends by itself; else at `/resume`.")
 
 
 class QueuePause(OperatorView):
     """`/queues/{provider}/pause`"""
+
+    does = Action.PAUSE_PROVIDER
 
     @extend_schema(
         operation_id="pauseQueue",
@@ -151,12 +153,14 @@ class QueuePause(OperatorView):
         if until is not None and until <= clock.now():
             raise InvalidInput("That time is over.", errors=(Mistake("/until", "in the past"),))
         reason = wish.validated_data["reason"]
-        queues.pause(known(provider), by=user_of(request).get_username(), reason=reason, until=until)
+        queues.pause_provider(known(provider), audit.by_request(request, reason), until=until)
         return Response(_detail(provider))
 
 
 class QueueResume(OperatorView):
     """`/queues/{provider}/resume`"""
+
+    does = Action.RESUME_PROVIDER
 
     @extend_schema(
         operation_id="resumeQueue",
@@ -166,7 +170,7 @@ class QueueResume(OperatorView):
     )
     def post(self, request: Request, provider: str) -> Response:
         """Let it go on; one that is not paused stays as it is."""
-        queues.resume(known(provider))
+        queues.resume_provider(known(provider), audit.by_request(request))
         return Response(_detail(provider))
 
 
@@ -177,6 +181,7 @@ class ReorderWish(StrictSerializer):
         child=serializers.UUIDField(), min_length=1, max_length=MOST_REORDERED, required=False
     )
     priority = PriorityWord(required=False)
+    reason = Reason()
 
     def validate(self, attrs: Any) -> Any:
         """Refuse half a wish."""
@@ -188,6 +193,8 @@ class ReorderWish(StrictSerializer):
 class QueueReorder(OperatorView):
     """`/queues/{provider}/reorder`"""
 
+    does = Action.REPRIORITISE
+
     @extend_schema(
         operation_id="reorderQueue",
         summary="Change the order of a queue",
@@ -198,5 +205,10 @@ class QueueReorder(OperatorView):
         """Give waiting tasks another priority, or derive the whole order anew."""
         wish = ReorderWish(data=request.data)
         wish.is_valid(raise_exception=True)
-        moved = queues.reorder(known(provider), now=clock.now(), **wish.validated_data)
+        given = wish.validated_data
+        by = audit.by_request(request, given["reason"])
+        if "task_ids" in given:
+            moved = queues.reprioritise(given["task_ids"], given["priority"], by, provider=known(provider))
+        else:
+            moved = queues.reorder_queue(known(provider), by)
         return Response({"object": "reorder", "provider": provider, "moved": moved})

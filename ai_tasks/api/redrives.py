@@ -8,9 +8,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ai_tasks import clock
 from ai_tasks.api import operator_documents as documents
-from ai_tasks.api.authentication import user_of
 from ai_tasks.api.dead_letters import Choice, DeadLetterView, groups_json, replayed
 from ai_tasks.api.documents import problem_answers
 from ai_tasks.api.fields import Flag, Number, Text
@@ -21,7 +19,8 @@ from ai_tasks.api.problems import refuse
 from ai_tasks.api.serializers import PRINTABLE
 from ai_tasks.api.views import TASK_ID
 from ai_tasks.errors import NotPossible
-from ai_tasks.redrives import jobs
+from ai_tasks.ops import audit, letters
+from ai_tasks.oversight.actions import Action
 from ai_tasks.redrives.preview import preview
 from ai_tasks.representation import moment, usd
 from queueing.models import Redrive
@@ -72,8 +71,8 @@ class RedriveCollection(DeadLetterView):
             return Response(_preview(chosen, given["provider"]))
 
         def make() -> tuple[UUID, Redrive]:
-            options = {name: given.get(name) for name in ("provider", "rate", "reason")}
-            job = jobs.begin(chosen, by=user_of(request).get_username(), **options)
+            by = audit.by_request(request, given["reason"])
+            job = letters.redrive(chosen, by, provider=given["provider"], rate=given.get("rate"))
             return job.pk, job
 
         job, is_replayed = create_once(
@@ -99,6 +98,8 @@ class RedriveDetail(DeadLetterView):
 class RedriveStop(DeadLetterView):
     """`/redrives/{id}/stop`"""
 
+    does = Action.STOP_JOB
+
     @extend_schema(
         operation_id="stopRedrive",
         summary="Stop a redrive",
@@ -108,12 +109,14 @@ class RedriveStop(DeadLetterView):
     def post(self, request: Request, redrive_id: str) -> Response:
         """Send nothing more; what was sent goes on. One that has ended stays as it is."""
         job = _find(redrive_id)
-        Redrive.objects.stop(job.pk, by=user_of(request).get_username(), now=clock.now())
+        letters.stop_redrive(job, audit.by_request(request))
         return Response(_shape(_find(redrive_id)))
 
 
 class RedriveResume(DeadLetterView):
     """`/redrives/{id}/resume`"""
+
+    does = Action.RESUME_JOB
 
     @extend_schema(
         operation_id="resumeRedrive",
@@ -126,7 +129,7 @@ class RedriveResume(DeadLetterView):
         job = _find(redrive_id)
         if job.state == Redrive.State.FINISHED:
             raise NotPossible("It is finished.")
-        Redrive.objects.resume(job.pk, now=clock.now())
+        letters.resume_redrive(job, audit.by_request(request))
         return Response(_shape(_find(redrive_id)))
 
 

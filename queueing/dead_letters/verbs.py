@@ -162,18 +162,21 @@ class DeadLetterVerbs(QueueRows):
 
         Raises BadFilter.
         """
-        letters = DeadLetter.objects.matching(self.open_only(chosen)).filter(created_at__lte=now).order_by("id")
         discarded = 0
-        while ids := list(letters.values_list("pk", flat=True)[:DISCARDED_AT_ONCE]):
-            discarded += self._discard(ids, by, reason, now)
+        while gone := self.discard_some(chosen, by=by, reason=reason, now=now):
+            discarded += len(gone)
         return discarded
 
     @transaction.atomic
-    def _discard(self, ids: list[UUID], by: str, reason: str, now: datetime) -> int:
+    def discard_some(self, chosen: Chosen, *, by: str, reason: str, now: datetime) -> list[UUID]:
+        """Discard the first of the chosen letters, a bounded number, and return their ids; none: all are done."""
+        letters = DeadLetter.objects.matching(self.open_only(chosen)).filter(created_at__lte=now)
         # In the order of their ids, as redrives lock them.
-        locked = DeadLetter.objects.open().filter(pk__in=ids).order_by("id").select_for_update()
+        locked = letters.order_by("id").select_for_update()[:DISCARDED_AT_ONCE]
+        gone = [letter.pk for letter in locked.only("pk")]
         values = {"resolution": "discarded", "resolved_by": by[:150], "resolution_reason": reason[:200]}
-        return int(DeadLetter.objects.filter(pk__in=[each.pk for each in locked]).update(resolved_at=now, **values))
+        DeadLetter.objects.filter(pk__in=gone).update(resolved_at=now, **values)
+        return gone
 
     @staticmethod
     def open_only(chosen: Chosen) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tests.engine import NOW, claimed, fresh, text_task
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("providers_ready")]
 
 LIST = "admin:queueing_deadletter_changelist"
-RIGHTS = ("view_deadletter", "change_deadletter")
+RIGHTS = ("view_deadletter", "redrive", "stop_job", "resume_job")
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def retry(client: Client) -> Any:
 
 
 def test_an_operator_makes_a_dead_task_pending_again(client: Client, dead: AIGenerationTask) -> None:
-    answer = retry(operator(client, "view_deadletter", "change_deadletter"))
+    answer = retry(operator(client, *RIGHTS))
 
     assert "1 task will be tried again." in answer.content.decode()
     assert fresh(dead).status == "pending"

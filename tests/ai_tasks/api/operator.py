@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 
+from ai_tasks.oversight.actions import Action
+
 Call = Callable[..., Any]
 
 LOOKS = ["/queues", "/queues/simulator", "/queues/simulator/entries", "/providers"]
@@ -18,7 +20,7 @@ CHANGES += ["/dead-letters/discard", "/redrives"]
 def carol(db: None) -> User:
     """An operator who may change queues and dead letters."""
     user = User.objects.create_user("carol", is_staff=True)
-    allowed = ("change_taskqueue", "change_deadletter")
+    allowed = [action.codename for action in Action]
     user.user_permissions.set(Permission.objects.filter(codename__in=allowed))
     return user
 

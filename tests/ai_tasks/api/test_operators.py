@@ -97,7 +97,7 @@ def test_queues_show_counts_and_pause(operator: Client, alice: User) -> None:
 def chief(client: Client) -> Client:
     """Return the client, logged in as staff who may change queues."""
     carol = User.objects.create_user("carol", is_staff=True)
-    carol.user_permissions.add(Permission.objects.get(codename="change_taskqueue"))
+    carol.user_permissions.add(Permission.objects.get(codename="force_circuit"))
     client.force_login(carol)
     return client
 

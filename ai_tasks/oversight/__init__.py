@@ -1,0 +1,1 @@
+"""What operators did, and what they must know: rows that the console writes and reads."""
