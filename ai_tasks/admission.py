@@ -98,7 +98,7 @@ def plan(
     room = capacity.measure(provider, workers, queues, now)
     result = Plan(next_wake_at=next_due)
     for queue, clocks in queues.items():
-        if any(clock.has_waiting for clock in clocks):
+        if any(clock.head_id for clock in clocks):
             result.has_more |= _Admission(tasks, room, queue, result, now).fill(clocks, limit)
     result.wake_at(room.opens_at())
     if result.has_more:

@@ -122,6 +122,12 @@ class AIGenerationTask(models.Model):
             models.Index(
                 fields=("provider", "lane", "priority", "id"), condition=Q(status__in=ACTIVE), name="task_active"
             ),
+            # Live ones are counted from the index alone.
+            models.Index(
+                fields=("status", "provider", "type", "created_at"),
+                condition=Q(status__in=ACTIVE, deleted_at__isnull=True),
+                name="task_live",
+            ),
             models.Index(fields=("owner", "-id"), name="task_owner"),
             models.Index(fields=("owner", "status", "-id"), name="task_owner_status"),
             models.Index(fields=("type", "-id"), name="task_type"),

@@ -147,7 +147,7 @@ class Picker:
         self._is_cut: dict[int, bool] = {}
         self._clocks = {clock.priority: clock for clock in sorted(clocks, key=lambda clock: clock.priority)}
         self._heads = {
-            priority: self._read(priority) if clock.has_waiting else deque() for priority, clock in self._clocks.items()
+            priority: self._read(priority) if clock.head_id else deque() for priority, clock in self._clocks.items()
         }
         self.served: set[int] = set()
         """Priorities whose clock has moved."""

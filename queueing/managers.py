@@ -117,7 +117,7 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
 
     def clocks(self, provider: str) -> dict[TaskQueue, list[PriorityClass]]:
         """
-        Return a provider's queues with their classes, each with `has_waiting`: two queries, one index probe per class.
+        Return a provider's queues with their classes, each with `head_id`: two queries, one index probe per class.
 
         The lane that was served longest ago comes first, so that neither starves under the other's flood.
         """

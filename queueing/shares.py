@@ -21,7 +21,7 @@ class PriorityClass(models.Model):
     served = models.PositiveBigIntegerField(default=0)
     """Entries admitted so far; only ever grows."""
 
-    has_waiting = False
+    head_id: int | None = None
     """Does anything wait in it? Known where `with_heads` annotated it."""
 
     objects = PriorityClassManager()

@@ -1,10 +1,7 @@
 """200,000 tasks wait, 100,000 are parked, a million have ended: what runs often still reads a few rows by an index."""
 
 import re
-import statistics
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +11,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from ai_tasks import clock, lease, sweeps
-from ai_tasks.models import AIGenerationTask, Attempt, RollupState
+from ai_tasks.models import AIGenerationTask, RollupState
 from config.seeding import Size, seed
 from providers import control
 from providers.models import ProviderLimit
@@ -28,34 +25,19 @@ PARKED = 100_000
 DEAD_LETTERS = 50_000
 FINISHED = 1_000_000
 USERS = 1_000
-PLANS = 20
 BATCH = 32
-SLOWER = 1.5
-"""So many times the median plan of a queue of a few hundred may that of the deep queue take."""
 
 tasks = AIGenerationTask.objects
 
 
-@dataclass(frozen=True)
-class DeepQueue:
-    """What the tests look at."""
-
-    user: User
-    """One of the thousand."""
-    shallow_plan_ms: float
-    """Median plan before the queue was deep."""
-
-
 @pytest.fixture(scope="module")
-def deep_queue(django_db_setup: None, django_db_blocker: Any) -> Iterator[DeepQueue]:
-    """The rows, made once for the module."""
+def deep_queue(django_db_setup: None, django_db_blocker: Any) -> Iterator[User]:
+    """The rows, made once for the module; one of their users."""
     with django_db_blocker.unblock():
         control.ensure_providers(clock.now())
         ProviderLimit.objects.update(max_concurrency=None, requests_per_minute=None, tokens_per_minute=None)
-        seed(Size(waiting=PLANS * BATCH, users=USERS))
-        shallow_plan_ms = median_plan_ms()
         seed(Size(WAITING, PARKED, FINISHED, DEAD_LETTERS, USERS))
-        yield DeepQueue(User.objects.get(username="seed-7"), shallow_plan_ms)
+        yield User.objects.get(username="seed-7")
         with connection.cursor() as cursor:
             cursor.execute(
                 "TRUNCATE ai_tasks_aigenerationtask, queueing_queueentry, queueing_deadletter, auth_user CASCADE"
@@ -68,41 +50,13 @@ def rows_read(told: str) -> int:
     return int(max(float(yielded or removed) for yielded, removed in found))
 
 
-def median_plan_ms() -> float:
-    """Return how long one of several full plans takes."""
-    took_ms = []
-    for _ in range(PLANS):
-        began = time.perf_counter()
-        found = plan(now=clock.now(), limit=BATCH)
-        took_ms.append(1000 * (time.perf_counter() - began))
-        assert admitted(found) == BATCH
-        QueueEntry.objects.filter(state="queued").delete()
-        Attempt.objects.filter(state="admitted").delete()
-    return statistics.median(took_ms)
-
-
-def test_admission_from_a_deep_queue_is_as_quick_as_from_a_shallow_one(deep_queue: DeepQueue) -> None:
-    deep_plan_ms = median_plan_ms()
-
-    assert deep_plan_ms < SLOWER * deep_queue.shallow_plan_ms
-
-
-def test_the_pick_reads_as_many_rows_as_it_takes(deep_queue: DeepQueue) -> None:
+def test_the_pick_reads_as_many_rows_as_it_takes(deep_queue: User) -> None:
     heads = QueueEntry.objects.waiting().of("simulator", "default").filter(priority=2).order_by("fair_tag", "id")
 
     told = heads.select_for_update(skip_locked=True)[:32].explain(analyze=True)
 
     assert "entry_pick" in told, told
     assert rows_read(told) <= 32, told
-
-
-def test_peek_is_quick(deep_queue: DeepQueue) -> None:
-    began = time.perf_counter()
-
-    found = TaskQueue.objects.peek("simulator", 20, now=clock.now())
-
-    assert len(found) == 20
-    assert time.perf_counter() - began < 0.2
 
 
 @pytest.mark.parametrize(
@@ -117,27 +71,18 @@ def test_peek_is_quick(deep_queue: DeepQueue) -> None:
     ],
     ids=["by user", "pending", "failed", "timed out", "by related entity", "active of a user"],
 )
-def test_a_find_reads_a_small_part(deep_queue: DeepQueue, find: Any) -> None:
-    told = find(deep_queue.user).explain(analyze=True)
+def test_a_find_reads_a_small_part(deep_queue: User, find: Any) -> None:
+    told = find(deep_queue).explain(analyze=True)
 
     assert "Seq Scan on ai_tasks_aigenerationtask" not in told, told
     assert rows_read(told) <= 5_000, told
 
 
-def test_what_a_user_has_live_is_counted_quickly(deep_queue: DeepQueue) -> None:
-    began = time.perf_counter()
-
-    count = tasks.count_active_by_user(deep_queue.user)
-
-    assert count >= WAITING // USERS
-    assert time.perf_counter() - began < 0.2
-
-
 def statements(operation: Any) -> list[str]:
-    """Run it and return the reads and writes that it sent, without what only opens and closes transactions."""
+    """Run it and return the reads and writes that it sent; an INSERT finds nothing, and cannot be sent twice."""
     with CaptureQueriesContext(connection) as queries:
         operation()
-    return [each["sql"] for each in queries if re.match("SELECT|UPDATE|DELETE|INSERT|WITH", each["sql"])]
+    return [each["sql"] for each in queries if re.match(r"\(?(SELECT|UPDATE|DELETE)", each["sql"])]
 
 
 def explained(statement: str) -> str:
@@ -163,9 +108,18 @@ def claim_and_end() -> None:
     assert tasks.complete(leased.task.pk, leased.epoch, answer(), now=clock.now())
 
 
+def admit() -> None:
+    """Admit a batch, and take it back."""
+    assert admitted(plan(now=clock.now(), limit=BATCH)) == BATCH
+    QueueEntry.objects.filter(state="queued").delete()
+
+
 HOT: dict[str, Callable[[], object]] = {
     "submit": lambda: text_task(User.objects.get(username="seed-7"), now=clock.now(), model="simulator/sim-1"),
     "admit, begin, renew, settle": claim_and_end,
+    "peek": lambda: TaskQueue.objects.peek("simulator", 20, now=clock.now()),
+    "count a user's live ones": lambda: tasks.count_active_by_user(User.objects.get(username="seed-7")),
+    "admit 32": admit,
     "rescue": lambda: sweeps.rescue_lost_leases(clock.now()),
     "lost messages": lambda: sweeps.send_lost_messages(clock.now()),
     "deadlines": lambda: sweeps.time_out(clock.now()),
@@ -178,18 +132,16 @@ BIG = ("ai_tasks_aigenerationtask", "ai_tasks_attempt", "ai_tasks_ledgerentry", 
 
 
 @pytest.mark.parametrize("name", HOT)
-def test_each_statement_of_the_hot_path_touches_a_few_pages(deep_queue: DeepQueue, name: str) -> None:
+def test_each_statement_of_the_hot_path_touches_a_few_pages(deep_queue: User, name: str) -> None:
     HOT[name]()
 
     for statement in statements(HOT[name]):
-        if "pg_advisory" in statement or "SET " in statement[:4]:
-            continue
         told = explained(statement)
         assert not any(f"Seq Scan on {table}" in told for table in BIG), told
         assert buffers(told) <= MOST_BUFFERS, told
 
 
-def test_statistics_read_no_history(deep_queue: DeepQueue) -> None:
+def test_statistics_read_no_history(deep_queue: User) -> None:
     """As if all of it were rolled up: what the sums are is shown elsewhere, here what is read."""
     now = clock.now()
     for name in ("tasks", "usage"):
