@@ -50,15 +50,14 @@ def stack(provider: Simulator) -> Iterator[Stack]:
         try:
             running.start()
             with psycopg.connect(running.postgres.url()) as connection:
+                connection.execute("UPDATE providers_providerlimit SET max_concurrency = NULL")
                 for name, column, bound in (
                     ("slots", "max_concurrency", CONCURRENCY),
                     ("rpm", "requests_per_minute", REQUESTS),
                     ("tpm", "tokens_per_minute", TOKENS),
                 ):
-                    connection.execute(
-                        f"UPDATE providers_providerlimit SET max_concurrency = NULL, {column} = {bound} "
-                        f"WHERE provider_id = '{name}'"
-                    )
+                    bounded = f"UPDATE providers_providerlimit SET {column} = {bound} WHERE provider_id = '{name}'"
+                    connection.execute(bounded)
             yield running
         finally:
             running.stop()
