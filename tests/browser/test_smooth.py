@@ -40,7 +40,7 @@ def long_chat(ask: Ask, standalone: Any) -> str:
     """A chat of 300 messages, written where the server keeps them."""
     session_id = ask("The first", title="Long")
     key = session_id.replace("-", "")
-    columns = "session_id, number, role, state, content, client_id, cost_usd, answered_by, created_at, id, parent_id"
+    columns = "session_id, number, role, state, content, client_id, cost_usd, answered_by, attachments, created_at, id, parent_id"
     parent = None
     with closing(sqlite3.connect(standalone.folder / "tasuki.sqlite3", timeout=30)) as database, database:
         for number in range(3, 301):
@@ -54,11 +54,12 @@ def long_chat(ask: Ask, standalone: Any) -> str:
                 "",
                 "",
                 "",
+                "[]",
                 "2026-11-23",
                 uuid4().hex,
                 parent,
             )
-            database.execute(f"INSERT INTO chat_chatmessage ({columns}) VALUES ({', '.join('?' * 11)})", row)
+            database.execute(f"INSERT INTO chat_chatmessage ({columns}) VALUES ({', '.join('?' * 12)})", row)
             parent = row[-2]
         database.execute("UPDATE chat_chatsession SET next_number = 301 WHERE id = ?", (key,))
     return session_id
