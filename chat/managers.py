@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import Avg, Exists, F, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import Avg, F, Max, Min, QuerySet
 from django.db.models.functions import Greatest
 
 from chat import usage
@@ -62,8 +62,9 @@ class ChatSessionQuerySet(QuerySet["ChatSession"]):
 
     def mentioning(self, words: str) -> ChatSessionQuerySet:
         """With these words in the title or in a message."""
-        said = self.model._default_manager.filter(pk=OuterRef("pk"), messages__content__icontains=words)
-        return self.filter(Q(title__icontains=words) | Exists(said))
+        said = self.order_by().filter(messages__content__icontains=words).values("pk")
+        titled = self.order_by().filter(title__icontains=words).values("pk")
+        return self.filter(pk__in=said.union(titled))
 
     def newest_first(self) -> ChatSessionQuerySet:
         """By last activity."""

@@ -26,7 +26,7 @@ FEW = Size(waiting=1_000)
 MANY = Size(waiting=200_000, parked=100_000, finished=1_000_000, dead_letters=10_000)
 ROUNDS = 3
 CLAIMS, PLANS, SUBMITS, BATCH = 100, 5, 100, 32
-DATABASE = "tasuki_backlog_"
+DATABASE = "tasuki_measured_"
 WORKERS = [(["ai.simulator.default", "ai.simulator.long"], 1_000)]
 FIGURES = ("claim", "admit_32", "submit")
 
@@ -45,12 +45,12 @@ def backlog(tell: Callable[[str], object], *, many: Size = MANY, rounds: int = R
         try:
             for name, size in sizes.items():
                 tell(f"Filling {name} ...")
-                _child(postgres, name, "fill", json.dumps(_numbers(size)))
+                child(postgres, name, "fill", json.dumps(_numbers(size)))
             found: dict[str, list[Any]] = {name: [] for name in sizes}
             for number in range(rounds):
                 for name in sizes:
                     tell(f"Round {number + 1}, {name} ...")
-                    found[name].append(_child(postgres, name, "measure", "{}"))
+                    found[name].append(child(postgres, name, "measure", "{}"))
         finally:
             postgres.stop()
     told = {name: {"rows": _numbers(sizes[name]), **_summary(rows)} for name, rows in found.items()}
@@ -71,8 +71,8 @@ def _summary(rounds: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
     return summary
 
 
-def _child(postgres: Postgres, name: str, what: str, given: str) -> Any:
-    """Run this module in a process of its own on that database and return what it prints."""
+def child(postgres: Postgres, name: str, what: str, given: str) -> Any:
+    """Run `manage.py benchmark <what>` on a new or known database of that name and return what it prints."""
     postgres.make_database(DATABASE + name)
     # Redis is never asked: nothing is handed to Celery.
     environment = {"DATABASE_URL": postgres.url(DATABASE + name), "REDIS_URL": "redis://127.0.0.1:1/0"}
@@ -86,14 +86,15 @@ def _child(postgres: Postgres, name: str, what: str, given: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _refuse_other_databases() -> None:
+def refuse_other_databases() -> None:
+    """Raise unless this process was started by `child`."""
     if not str(connection.settings_dict["NAME"]).startswith(DATABASE):
-        raise RuntimeError("Only what `benchmark backlog` made may be measured like this: it is used up.")
+        raise RuntimeError("Only what a benchmark made may be measured like this: it is used up.")
 
 
 def fill(given: str) -> dict[str, Any]:
     """Fill the database that `backlog` made."""
-    _refuse_other_databases()
+    refuse_other_databases()
     seed(Size(**json.loads(given)))
     control.set_limits("simulator", Limits())
     return {}
@@ -101,7 +102,7 @@ def fill(given: str) -> dict[str, Any]:
 
 def measure() -> dict[str, dict[str, float]]:
     """Measure in the database that `backlog` made."""
-    _refuse_other_databases()
+    refuse_other_databases()
     user = User.objects.earliest("pk")
     wish = submission.TaskRequest(type="text.generate", input={"prompt": "Name a river."}, model="simulator/sim-1")
     tasks, worker = AIGenerationTask.objects, uuid4()

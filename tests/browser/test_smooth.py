@@ -40,7 +40,8 @@ def long_chat(ask: Ask, standalone: Any) -> str:
     """A chat of 300 messages, written where the server keeps them."""
     session_id = ask("The first", title="Long")
     key = session_id.replace("-", "")
-    columns = "session_id, number, role, state, content, client_id, cost_usd, answered_by, attachments, created_at, id, parent_id"
+    columns = "session_id, number, role, state, content, client_id, cost_usd, answered_by, attachments, created_at, "
+    columns += "id, parent_id"
     parent = None
     with closing(sqlite3.connect(standalone.folder / "tasuki.sqlite3", timeout=30)) as database, database:
         for number in range(3, 301):

@@ -2,8 +2,8 @@
 Measure this project on this machine, each on throw-away processes and data.
 
 `latency`: from POST to the provider's call, on idle installations. `backlog`: what admission and submission cost beside
-1,000 rows and beside 1,300,000. `streams`: what a web process adds to
-many streams at once. `seed`: fill the configured PostgreSQL with a large installation's rows, and stay.
+1,000 rows and beside 1,300,000. `streams`: what a web process adds to many streams at once. `chats`: lists, searches
+and pages beside 10,000 chats. `seed`: fill the configured PostgreSQL with a large installation's rows, and stay.
 """
 
 import json
@@ -16,8 +16,10 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
-from config import backlog, benchmarks, seeding, streams
+from config import backlog, benchmarks, chats, seeding, streams
 
+MEASURED = ("latency", "backlog", "streams", "chats")
+CHILDREN = ("fill", "measure", "measure_chats")
 SHAPES = ("embedded", "services")
 SIZES = ("waiting", "parked", "finished", "dead_letters", "users")
 
@@ -29,9 +31,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take what to measure and how often."""
-        parser.add_argument(
-            "what", choices=["latency", "backlog", "streams", "seed", "fill", "measure"], metavar="WHAT"
-        )
+        parser.add_argument("what", choices=[*MEASURED, "seed", *CHILDREN], metavar="|".join((*MEASURED, "seed")))
         parser.add_argument("--json", action="store_true", help="print JSON alone")
         latency = parser.add_argument_group("latency")
         latency.add_argument("--shape", choices=SHAPES, action="append", help="default: both")
@@ -46,7 +46,7 @@ class Command(BaseCommand):
         for name in SIZES:
             text = f"default: {getattr(backlog.MANY, name):,}"
             sizes.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(backlog.MANY, name), help=text)
-        parser.add_argument("--given", default="{}", help="(backlog calls itself)")
+        parser.add_argument("--given", default="{}", help="(benchmarks call themselves)")
 
     def handle(self, *, what: str, **options: Any) -> None:
         """Measure and print."""
@@ -89,6 +89,16 @@ class Command(BaseCommand):
         figures = " ".join(f"{name} {value}" for name, value in told["delay_ms"].items())
         self.stdout.write(f"Commit to frame, in ms: {figures}; clients that lost something: {told['lost']}")
 
+    def chats(self, options: dict[str, Any]) -> None:
+        """Lists, searches and pages beside many chats."""
+        told = chats.chats(self.stderr.write)
+        if options["json"]:
+            self._print_json({"benchmark": "chats", **told})
+            return
+        self.stdout.write(f"{told['sessions']:,} chats, {told['messages']:,} messages; p50 in ms")
+        for name, value in told["p50_ms"].items():
+            self.stdout.write(f"{name:24}{value:8.1f}")
+
     def seed(self, options: dict[str, Any]) -> None:
         """Fill the configured database."""
         if connection.vendor != "postgresql":
@@ -103,6 +113,10 @@ class Command(BaseCommand):
     def measure(self, options: dict[str, Any]) -> None:
         """Measure in one of backlog's databases."""
         self.stdout.write(json.dumps(backlog.measure()))
+
+    def measure_chats(self, options: dict[str, Any]) -> None:
+        """Fill and measure chats' database."""
+        self.stdout.write(json.dumps(chats.measure()))
 
     def _print_json(self, told: dict[str, Any]) -> None:
         versions = {"python": platform.python_version(), "django": get_version()}
