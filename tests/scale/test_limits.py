@@ -9,13 +9,18 @@ import psycopg
 import pytest
 
 from config.local_services import free_port, throw_away_folder
-from config.programs import Simulator, printed_key
+from config.programs import Simulator
 from config.stack import Stack
 from tests.flows.client import Api, eventually
 
 pytestmark = [pytest.mark.scale, pytest.mark.stack]
 
 CONCURRENCY, REQUESTS, TOKENS = 7, 120, 60_000
+BOUNDS = {
+    "slots": ("max_concurrency", CONCURRENCY),
+    "rpm": ("requests_per_minute", REQUESTS),
+    "tpm": ("tokens_per_minute", TOKENS),
+}
 MINUTE = 60.0
 UTILISATION = 0.9
 CALL_SECONDS = 1.0
@@ -44,23 +49,29 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 def stack(provider: Simulator) -> Iterator[Stack]:
     """Four workers; a provider bounded by calls in flight, one by requests, one by tokens."""
     (one,) = json.loads(provider.setting()).values()
-    settings = {"AI_WORKER_THREADS": "40", "AI_PROVIDERS": json.dumps(dict.fromkeys(("slots", "rpm", "tpm"), one))}
+    settings = {"AI_WORKER_THREADS": "40", "AI_PROVIDERS": json.dumps(dict.fromkeys(BOUNDS, one))}
     with throw_away_folder("stack") as folder:
         running = Stack(folder, port=free_port(), workers=4, is_durable=False, **settings)
         try:
             running.start()
-            with psycopg.connect(running.postgres.url()) as connection:
-                connection.execute("UPDATE providers_providerlimit SET max_concurrency = NULL")
-                for name, column, bound in (
-                    ("slots", "max_concurrency", CONCURRENCY),
-                    ("rpm", "requests_per_minute", REQUESTS),
-                    ("tpm", "tokens_per_minute", TOKENS),
-                ):
-                    bounded = f"UPDATE providers_providerlimit SET {column} = {bound} WHERE provider_id = '{name}'"
-                    connection.execute(bounded)
+            bound(running.postgres.url())
             yield running
         finally:
             running.stop()
+
+
+def bound(database_url: str) -> None:
+    """Bound each provider as soon as a worker has made its rows."""
+
+    def rows() -> int:
+        return connection.execute("UPDATE providers_providerlimit SET max_concurrency = NULL").rowcount
+
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        eventually(lambda: rows() >= len(BOUNDS), "the providers' rows")
+        for provider, (column, value) in BOUNDS.items():
+            connection.execute(
+                f"UPDATE providers_providerlimit SET {column} = %s WHERE provider_id = %s", [value, provider]
+            )
 
 
 def calls_of(provider: Simulator, model: str) -> list[Called]:
@@ -95,14 +106,17 @@ def most_at_once(calls: list[Called]) -> int:
 
 
 def test_no_window_exceeds_a_limit_and_each_is_used(stack: Stack, provider: Simulator) -> None:
-    api = Api(stack.url, printed_key(stack.manage("welcome", "--url", stack.url)))
+    stack.manage("welcome", "--url", stack.url)
+    key = stack.manage("createapikey", "admin", "--priority-ceiling", "urgent").split()[-1]
+    api = Api(stack.url, key)
     quick: dict[str, Any] = {"latency_ms": 0, "tokens_per_second": 0, "output_tokens": 5}
     long: dict[str, Any] = quick | {"output_tokens": ANSWER_TOKENS}
     slow: dict[str, Any] = {"latency_ms": 1_000 * CALL_SECONDS, "tokens_per_second": 0, "output_tokens": 5}
     bulk = {
-        "slots": [("slots/a", slow, 16)] * 300,
-        "rpm": [("rpm/b", quick, 16)] * (2 * REQUESTS + 30),
-        "tpm": [("tpm/c", long, ANSWER_TOKENS)] * 160,
+        # The last slot is kept for urgent work: with any other, one less would be used.
+        "slots": [("slots/a", slow, 16, "urgent")] * 300,
+        "rpm": [("rpm/b", quick, 16, "normal")] * (2 * REQUESTS + 30),
+        "tpm": [("tpm/c", long, ANSWER_TOKENS, "normal")] * 160,
     }
     for wishes in bulk.values():
         body = {
@@ -110,9 +124,10 @@ def test_no_window_exceeds_a_limit_and_each_is_used(stack: Stack, provider: Simu
                 {
                     "type": "text.generate",
                     "model": model,
+                    "priority": priority,
                     "input": {"prompt": "a river", "max_output_tokens": cap, "simulate": script},
                 }
-                for model, script, cap in wishes
+                for model, script, cap, priority in wishes
             ]
         }
         status, told = api.call("POST", "/tasks/bulk", body)
