@@ -15,7 +15,7 @@ from django.db import transaction
 
 from ai_tasks import doorbell, events
 from ai_tasks.accounts.managers import End
-from ai_tasks.accounts.models import Attempt
+from ai_tasks.accounts.models import Attempt, AttemptState
 from providers import control, routing
 from providers.errors import Blame, ConnectTimeout, Opens, ProviderError, RateLimited, Unavailable
 from providers.types import OPEN_GATE, Gate
@@ -23,13 +23,14 @@ from queueing.models import QueueEntry
 from queueing.states import ParkedReason
 
 PROBE_LEASE = timedelta(seconds=120)
-"""How long a half-open circuit waits for its one call before another may be tried."""
+"""How soon admission looks again whether a half-open circuit's one call is still under way."""
 LOOK_AGAIN = timedelta(seconds=60)
 """How soon to look again at a circuit that only an operator closes; closing it wakes who waits."""
 LOOK_BACK = timedelta(hours=1)
 """Failures in a row that took longer say little about now."""
 MOST_ENDS = 500
 """Attempts that one failure is seen among; of a busier provider, the newest."""
+LIVE_ATTEMPTS = (AttemptState.ADMITTED, AttemptState.STARTED)
 UNREACHABLE = (Unavailable, ConnectTimeout)
 FORCED = {"forced_open": "open", "forced_closed": "closed"}
 
@@ -59,8 +60,17 @@ class Probes:
                 self.give_back(model)
                 return False
             _tell(self.provider, each, "half_open", "rested")
+            if self._is_under_way(each):  # a long call keeps what it tries: its lease is now renewed
+                self.give_back(model)
+                self.gates[each] = Gate("circuit_open", self.now + PROBE_LEASE, is_probing=True)
+                return False
             self.gates[each] = Gate("circuit_open", self.now + PROBE_LEASE, is_probing=True)
         return True
+
+    def _is_under_way(self, model: str) -> bool:
+        held = QueueEntry.objects.at_provider().of(self.provider).values("task_id")
+        live = Attempt.objects.filter(task__in=held, provider=self.provider, state__in=LIVE_ATTEMPTS)
+        return live.filter(**({"is_model_probe": True, "model": model} if model else {"is_probe": True})).exists()
 
     def is_for(self, model: str) -> bool:
         """Has the model's half-open call been taken?"""
@@ -77,11 +87,10 @@ class Probes:
         return [each for each in ("", model) if self.gates.get(each, OPEN_GATE).probe]
 
 
-def end_probe(attempt: Attempt, now: datetime) -> None:
+def end_probe(attempt: Attempt) -> None:
     """Let another call try what this one was to try, and ended without a verdict."""
-    if now < attempt.admitted_at + PROBE_LEASE:
-        for model in probed(attempt):
-            give_probe_back(attempt.provider, model)
+    for model in probed(attempt):
+        give_probe_back(attempt.provider, model)
 
 
 def give_probe_back(provider: str, model: str) -> None:

@@ -152,7 +152,7 @@ def release_attempt(entry: QueueEntry, now: datetime) -> None:
     for attempt in Attempt.objects.of_lease(entry.task_id, entry.epoch).filter(state=AttemptState.ADMITTED):
         Attempt.objects.filter(pk=attempt.pk).update(state=AttemptState.RELEASED)
         budgets.settle(attempt, budgets.ZERO, now)
-        breaker.end_probe(attempt, now)
+        breaker.end_probe(attempt)
 
 
 DEADLINE_GRACE = timedelta(seconds=30)

@@ -159,7 +159,7 @@ def stop(
     entry, task, attempt = held
     chunks.write(task, pieces)
     attempts.end(attempt, AttemptState.CANCELLED, usage, now)
-    breaker.end_probe(attempt, now)
+    breaker.end_probe(attempt)
     why = "stopped before the provider reported its usage"
     charges.charge(attempt, task, usage, reason=why, is_running=True, now=now)
     TaskQueue.objects.correct_share(entry, usage.total)
@@ -215,7 +215,7 @@ def lose(tasks: QuerySet[Any], entry: QueueEntry, now: datetime, *, is_verdict: 
     entry, task, attempt = held
     started = Attempt.objects.filter(pk=attempt.pk, state=AttemptState.STARTED)
     started.update(state=AttemptState.LOST, finished_at=now, error_class="worker_lost")
-    breaker.end_probe(attempt, now)
+    breaker.end_probe(attempt)
     task.crashes += 1
     tasks.filter(pk=task.pk).update(crashes=F("crashes") + 1)
     what = {"code": "worker_lost", "message": "The worker that ran it went away.", "retryable": True}

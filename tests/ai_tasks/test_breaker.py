@@ -20,7 +20,7 @@ from providers.errors import (
 )
 from providers.models import Circuit
 from tests.ai_tasks.ends import end, moves, set_aside, set_rule, state
-from tests.engine import answer, at, attempt_of, claim, claimed, entry_of, plan, text_task
+from tests.engine import answer, at, attempt_of, claim, claimed, entry_of, plan, several, text_task
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects
@@ -172,6 +172,34 @@ def test_a_probe_that_was_stopped_lets_the_next_try(alice: User) -> None:
     tasks.release_task(held.task.pk, held.epoch, now=at(11))
 
     assert (state(), routing.gate("simulator", at(11)).probe) == ("half_open", True)
+
+
+def test_a_long_probe_stays_the_only_one(alice: User) -> None:
+    control.trip("simulator", cause="unavailable", now=at(0))
+    control.trip("simulator", model="sim-1", cause="unavailable", now=at(0))
+    probe, following = several(alice, 2)
+    trying = claimed(now=at(10))
+    assert attempt_of(probe).is_probe
+    assert attempt_of(probe).is_model_probe
+
+    for seconds in (200, 400, 401):
+        assert claim(now=at(seconds)) is None
+    tasks.complete(trying.task.pk, trying.epoch, answer(), now=at(402))
+
+    assert state() == "closed"
+    assert claimed(now=at(403)).task.pk == following.pk
+
+
+def test_a_long_probe_that_was_stopped_lets_the_next_try_at_once(alice: User) -> None:
+    control.trip("simulator", cause="unavailable", now=at(0))
+    several(alice, 2)
+    trying = claimed(now=at(10))
+    assert claim(now=at(200)) is None
+
+    tasks.release_task(trying.task.pk, trying.epoch, now=at(201))
+
+    assert claim(now=at(202)) is not None
+    assert claim(now=at(203)) is None
 
 
 def test_a_probe_does_not_pass_a_circuit_that_was_forced_open_meanwhile(alice: User) -> None:
