@@ -177,14 +177,15 @@ class _Admission:
             return None
         amount, periods = bound_usd(entry, self.now), self.purse.periods(entry, self.provider)
         if bounds.is_refused(self.provider, amount, has_budgets=bool(periods)):
-            if not self.purse.moves_on(entry):
+            if not self.purse.moves_on(entry, ParkedReason.UNPRICED):
                 self._park(entry, ParkedReason.UNPRICED, key=f"{self.provider}/{entry.model}")
             return None
         if not self.probes.take(entry.model):
             return None
         if not self.purse.hold(periods, amount or ZERO):
             self.probes.give_back(entry.model)
-            if (tight := self.purse.tight(periods, amount or ZERO)) and not self.purse.moves_on(entry):
+            tight = self.purse.tight(periods, amount or ZERO)
+            if tight and not self.purse.moves_on(entry, ParkedReason.BUDGET):
                 self._park(entry, ParkedReason.BUDGET, key=str(tight.budget_id), until=tight.ends_at)
             return None
         dispatch = Dispatch(
@@ -198,7 +199,7 @@ class _Admission:
         if self.room.is_larger_than_limits(model, tokens):
             self._park(entry, ParkedReason.UNSATISFIABLE, key=f"{self.provider}/{model}")
         elif until := self.probes.shut_until(model):
-            if not self.purse.moves_on(entry):
+            if not self.purse.moves_on(entry, ParkedReason.CIRCUIT_OPEN):
                 self._park(entry, ParkedReason.CIRCUIT_OPEN, key=breaker.key(self.provider, model), until=until)
         elif TaskQueue.objects.yields_to_another(entry) or self._yields_to_own(entry):
             return True

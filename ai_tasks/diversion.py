@@ -78,10 +78,11 @@ class _Round:
 
     def move(self, entries: list[QueueEntry], tasks: dict[UUID, Any], purse: Purse) -> None:
         """Send on what leaves and is taken elsewhere; the money is held at the other provider's admission."""
+        why = "circuit_open" if self.gate.reason == "circuit_open" else "expected_wait"
         for entry in entries:
             task = tasks[entry.task_id]
-            if self.moved < BATCH and purse.moves_on(entry, partial(self.takes, entry)):
-                task.refresh_from_db(fields=["provider", "model"])
+            if self.moved < BATCH and purse.moves_on(entry, why, partial(self.takes, entry)):
+                task.refresh_from_db(fields=["provider", "model", "route_policy"])
                 self.rooms[task.provider].take(entry)
                 self.moved += 1
                 announce(task, TaskStatus.PENDING)

@@ -59,11 +59,12 @@ class Purse:
         least, period = self._full.get(_ids(periods), (ZERO, None))
         return period if amount >= least else None
 
-    def moves_on(self, entry: QueueEntry, takes: "Callable[[Candidate], bool]" = lambda _: True) -> bool:
+    def moves_on(self, entry: QueueEntry, why: str, takes: "Callable[[Candidate], bool]" = lambda _: True) -> bool:
         """
         Send an entry on to the next place of its route that takes it and where, by what is read now, it can pay.
 
-        Moves the pair, waiting; False: there is no such place, and nothing was changed.
+        Moves the pair, waiting; the task's `skipped` says which place it left, and why. False: there is no such place,
+        and nothing was changed.
         """
         task = self.tasks.filter(pk=entry.task_id, epoch=entry.epoch, status=TaskStatus.PENDING).first()
         if task is None:
@@ -73,7 +74,7 @@ class Purse:
             if position > task.route_position and takes(candidate) and self._can_pay(entry, task, candidate):
                 TaskQueue.objects.move(entry, provider=provider, model=model, now=self.now)
                 values = {"provider": provider, "model": model, "route_position": position, "updated_at": self.now}
-                self.tasks.filter(pk=entry.task_id).update(**values)
+                self.tasks.filter(pk=entry.task_id).update(**values, route_policy=_with_left(task, why))
                 transaction.on_commit(partial(doorbell.ring, provider), robust=True)
                 return True
         return False
@@ -87,6 +88,13 @@ class Purse:
         if task.max_cost_usd is not None and (amount is None or amount > task.max_cost_usd - (task.cost_usd or ZERO)):
             return False
         return budgets.have_room(periods, amount or ZERO)
+
+
+def _with_left(task: Any, reason: str) -> dict[str, Any]:
+    """Return the task's route policy with its present place among the skipped: it leaves without an attempt there."""
+    left = {"provider": task.provider, "model": task.model, "reason": reason, "after_attempt": task.epoch}
+    policy: dict[str, Any] = task.route_policy
+    return policy | {"skipped": [*policy.get("skipped", []), left]}
 
 
 def _ids(periods: list[BudgetPeriod]) -> tuple[int, ...]:

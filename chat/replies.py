@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Iterator
 from datetime import timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -139,12 +140,13 @@ def _outcome(task: AIGenerationTask) -> dict[str, Any]:
 
 
 def fallback_of(task: dict[str, Any]) -> dict[str, str] | None:
-    """Return `{"from", "to", "reason"}` when another candidate was tried before the task's present one; of its JSON."""
-    present = f"{task['provider']}/{task['model']}"
-    for attempt in reversed(task["attempts"]):
-        tried = f"{attempt['provider']}/{attempt['model']}"
-        if tried != present and attempt["error"]:
-            return {"from": tried, "to": present, "reason": attempt["error"]["code"]}
+    """Return `{"from", "to", "reason"}` when another place had the task before its present one; of its JSON."""
+    present = (task["provider"], task["model"])
+    left = [(each["number"], each, each["error"]["code"]) for each in task["attempts"] if each["error"]]
+    left += [(each["after_attempt"], each, each["reason"]) for each in task["skipped"] if "after_attempt" in each]
+    for _, place, reason in reversed(sorted(left, key=itemgetter(0))):  # noqa: C413 (of equals, the last)
+        if (place["provider"], place["model"]) != present:
+            return {"from": f"{place['provider']}/{place['model']}", "to": "/".join(present), "reason": reason}
     return None
 
 

@@ -108,7 +108,9 @@ class TaskDocument(Document):
     usage = TaskUsage(allow_null=True)
     cost_usd = serializers.CharField(allow_null=True, help_text="A decimal string; null: nothing yet, or unpriced.")
     skipped = serializers.ListField(
-        child=AnyObject(), help_text="Places of the route that were left out: `provider`, `model`, `reason`, `detail`."
+        child=AnyObject(),
+        help_text="Places of the route that were left out at submission, or left while it waited there: `provider`, "
+        "`model`, `reason`, `detail`, and of the latter `after_attempt`, the number of the attempt before (0: none).",
     )
     attempts = serializers.ListField(child=AnyObject())
     waiting = TaskWaiting(allow_null=True)

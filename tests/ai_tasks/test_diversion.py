@@ -10,6 +10,7 @@ from django.db import OperationalError
 from ai_tasks import diversion
 from ai_tasks.dispatch import Diverter
 from ai_tasks.models import AIGenerationTask
+from ai_tasks.representation import task_json
 from providers import control
 from providers.models import ProviderLimit, Route
 from queueing.models import QueueEntry, TaskQueue
@@ -47,6 +48,8 @@ def test_an_open_circuit_diverts_to_the_next_provider_which_runs_it(alice: User,
     assert divert() == 1
 
     assert (fresh(task).provider, fresh(task).route_position, entry_of(task).provider) == ("second", 1, "second")
+    left = {"provider": "simulator", "model": "sim-1", "reason": "circuit_open", "after_attempt": 0}
+    assert task_json(fresh(task))["skipped"] == [left]
     assert admitted(plan("second")) == 1
     assert attempt_of(task).provider == "second"
     assert violations() == []

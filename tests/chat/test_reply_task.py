@@ -170,10 +170,31 @@ def test_a_reply_that_was_sent_back_is_pending_again(session: ChatSession) -> No
     assert (reply.state, reply.content) == (MessageState.DONE, "fine")
 
 
-def test_a_fallback_names_the_candidate_that_failed() -> None:
-    failed = {"provider": "openai", "model": "gpt", "error": {"code": "overloaded", "message": "Busy."}}
-    present = {"provider": "simulator", "model": "sim-1", "error": None}
-    task = {"provider": "simulator", "model": "sim-1", "attempts": [failed, present]}
+def attempt(number: int, provider: str, error: str = "") -> dict[str, Any]:
+    code = {"code": error, "message": "Busy."} if error else None
+    return {"number": number, "provider": provider, "model": "m", "error": code}
 
-    assert fallback_of(task) == {"from": "openai/gpt", "to": "simulator/sim-1", "reason": "overloaded"}
-    assert fallback_of(task | {"attempts": [present]}) is None
+
+def left(provider: str, reason: str, after_attempt: int) -> dict[str, Any]:
+    return {"provider": provider, "model": "m", "reason": reason, "after_attempt": after_attempt}
+
+
+@pytest.mark.parametrize(
+    ("attempts", "skipped", "expected"),
+    [
+        ([], [], None),
+        ([attempt(1, "c", "overloaded")], [], None),
+        ([attempt(1, "a", "overloaded"), attempt(2, "c")], [], ("a", "overloaded")),
+        ([], [left("a", "circuit_open", 0)], ("a", "circuit_open")),
+        ([attempt(1, "b", "timeout")], [left("a", "circuit_open", 0)], ("b", "timeout")),
+        ([attempt(1, "a", "timeout")], [left("b", "budget", 1)], ("b", "budget")),
+        ([], [left("a", "circuit_open", 0), left("b", "budget", 0)], ("b", "budget")),
+        ([], [{"provider": "a", "model": "m", "reason": "context_window", "detail": "Too long."}], None),
+    ],
+)
+def test_a_fallback_names_the_place_that_the_task_left_last(
+    attempts: list[Any], skipped: list[Any], expected: tuple[str, str] | None
+) -> None:
+    told = fallback_of({"provider": "c", "model": "m", "attempts": attempts, "skipped": skipped})
+
+    assert told == (expected and {"from": f"{expected[0]}/m", "to": "c/m", "reason": expected[1]})
