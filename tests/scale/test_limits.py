@@ -83,6 +83,12 @@ def calls_of(provider: Simulator, model: str) -> list[Called]:
     return sorted(calls, key=lambda call: call.started_at)
 
 
+def task(model: str, simulate: dict[str, Any], max_output_tokens: int, priority: str) -> dict[str, Any]:
+    """Return what creates a task."""
+    wish = {"prompt": "a river", "max_output_tokens": max_output_tokens, "simulate": simulate}
+    return {"type": "text.generate", "model": model, "priority": priority, "input": wish}
+
+
 def most_in_a_minute(calls: list[Called], weights: list[int]) -> int:
     """Return the most that any 60 seconds have seen."""
     most = total = first = 0
@@ -119,18 +125,7 @@ def test_no_window_exceeds_a_limit_and_each_is_used(stack: Stack, provider: Simu
         "tpm": [("tpm/c", long, ANSWER_TOKENS, "normal")] * 160,
     }
     for wishes in bulk.values():
-        body = {
-            "tasks": [
-                {
-                    "type": "text.generate",
-                    "model": model,
-                    "priority": priority,
-                    "input": {"prompt": "a river", "max_output_tokens": cap, "simulate": script},
-                }
-                for model, script, cap, priority in wishes
-            ]
-        }
-        status, told = api.call("POST", "/tasks/bulk", body)
+        status, told = api.call("POST", "/tasks/bulk", {"tasks": [task(*wish) for wish in wishes]})
         assert status == 202, told
 
     eventually(lambda: len(calls_of(provider, "b")) > 2 * REQUESTS, "two minutes of requests", seconds=200)
