@@ -17,10 +17,10 @@ from ai_tasks import clock
 from ai_tasks.api.authentication import HasScope
 from ai_tasks.api.documents import problem_answers
 from ai_tasks.api.once import IDEMPOTENCY_KEY, create_once
-from ai_tasks.api.pagination import DEFAULT_LIMIT, MAX_LIMIT, page
 from ai_tasks.api.parsers import UNSTORABLE
 from ai_tasks.api.problems import refuse
 from ai_tasks.errors import InvalidInput, Mistake
+from ai_tasks.pagination import DEFAULT_LIMIT, MAX_LIMIT, page
 from chat import conversation, serializers, usage
 from chat.managers import ChatSessionQuerySet
 from chat.models import ChatMessage, ChatSession

@@ -17,7 +17,7 @@ from ai_tasks.accounts.models import Budget, BudgetPeriod
 from ai_tasks.api import documents
 from ai_tasks.api.authentication import HasScope, scopes_of, user_of
 from ai_tasks.api.filters import PAGING, wrong
-from ai_tasks.api.pagination import page
+from ai_tasks.pagination import page
 from ai_tasks.representation import moment
 
 NEAR_PERCENT = 80

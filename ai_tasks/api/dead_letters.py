@@ -17,14 +17,18 @@ from ai_tasks.api.documents import TaskDocument, problem_answers
 from ai_tasks.api.fields import Flag, Metadata, StrictSerializer, Text, Usd, WholeNumber
 from ai_tasks.api.once import IDEMPOTENCY_KEY, create_once
 from ai_tasks.api.operators import PAGING, OperatorView
-from ai_tasks.api.pagination import page, page_by
 from ai_tasks.api.problems import refuse
 from ai_tasks.api.serializers import DAY_SECONDS, PRINTABLE, PriorityWord, TaskInput
 from ai_tasks.api.views import TASK_ID
 from ai_tasks.errors import InvalidInput, Mistake
 from ai_tasks.models import AIGenerationTask
+<<<<<<< HEAD
 from ai_tasks.ops import audit, letters
 from ai_tasks.oversight.actions import Action
+=======
+from ai_tasks.pagination import page, page_by
+from ai_tasks.redrives.edited import redrive_edited
+>>>>>>> 7a43916 (Keep pages by key where the console can use them too)
 from ai_tasks.representation import moment, task_json
 from queueing.dead_letters import filters
 from queueing.errors import BadFilter

@@ -15,12 +15,12 @@ from ai_tasks.api import operator_documents as documents
 from ai_tasks.api.authentication import HasScope, IsOperator, MayChange
 from ai_tasks.api.documents import problem_answers
 from ai_tasks.api.fields import StrictSerializer, Text
-from ai_tasks.api.pagination import whole
 from ai_tasks.api.problems import refuse
 from ai_tasks.api.serializers import PRINTABLE
 from ai_tasks.models import WorkerProcess
 from ai_tasks.ops import audit, circuits
 from ai_tasks.oversight.actions import Action
+from ai_tasks.pagination import whole
 from ai_tasks.representation import moment
 from providers import routing
 from queueing.models import TaskQueue

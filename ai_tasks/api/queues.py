@@ -13,11 +13,11 @@ from ai_tasks.api import operator_documents as documents
 from ai_tasks.api.documents import problem_answers
 from ai_tasks.api.fields import Moment, StrictSerializer, Text
 from ai_tasks.api.operators import PAGING, OperatorView, Reason, known
-from ai_tasks.api.pagination import page_by, whole
 from ai_tasks.api.serializers import PRINTABLE, PriorityWord
 from ai_tasks.errors import InvalidInput, Mistake
 from ai_tasks.ops import audit, queues
 from ai_tasks.oversight.actions import Action
+from ai_tasks.pagination import page_by, whole
 from ai_tasks.representation import moment
 from providers import routing
 from queueing.models import QueueEntry, TaskQueue

@@ -14,13 +14,13 @@ from ai_tasks.api.documents import problem_answers
 from ai_tasks.api.fields import Flag, Number, Text
 from ai_tasks.api.once import IDEMPOTENCY_KEY, create_once
 from ai_tasks.api.operators import PAGING
-from ai_tasks.api.pagination import page
 from ai_tasks.api.problems import refuse
 from ai_tasks.api.serializers import PRINTABLE
 from ai_tasks.api.views import TASK_ID
 from ai_tasks.errors import NotPossible
 from ai_tasks.ops import audit, letters
 from ai_tasks.oversight.actions import Action
+from ai_tasks.pagination import page
 from ai_tasks.redrives.preview import preview
 from ai_tasks.representation import moment, usd
 from queueing.models import Redrive

@@ -15,11 +15,11 @@ from ai_tasks.access import tickets
 from ai_tasks.api import documents, filters
 from ai_tasks.api.authentication import HasScope, priority_ceiling_of, scopes_of, user_of
 from ai_tasks.api.once import IDEMPOTENCY_KEY, create_all_once, create_once
-from ai_tasks.api.pagination import page
 from ai_tasks.api.problems import refuse
 from ai_tasks.api.serializers import TaskCreate, TasksCreate, request_of
 from ai_tasks.errors import InvalidInput, Mistake
 from ai_tasks.models import AIGenerationTask
+from ai_tasks.pagination import page
 from ai_tasks.representation import moment, new_task_json, task_json, tasks_json
 
 MAX_WAIT_SECONDS = 60
