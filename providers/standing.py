@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any
 
 from providers import circuits, registry
-from providers.models import Circuit, ProviderLimit
-from providers.types import Limits
+from providers.models import Circuit, CircuitTransition, ProviderLimit, RouteCandidate
+from providers.types import Candidate, Limits
 
-__all__ = ["circuits_of_all", "limits_of_all"]
+__all__ = ["circuits_of_all", "limits_of_all", "routes_by", "transitions"]
 
 COLUMNS = (
     "model",
@@ -48,3 +48,28 @@ def limits_of_all() -> dict[str, dict[str, Limits]]:
         bounds = Limits(row.max_concurrency, row.requests_per_minute, row.tokens_per_minute)
         found[row.provider_id][row.model] = bounds
     return found
+
+
+def transitions(provider: str, most: int) -> list[dict[str, Any]]:
+    """Return the last moves of the circuits of a provider and its models, the newest first."""
+    rows = CircuitTransition.objects.filter(provider=provider).order_by("-id")[:most]
+    return [
+        {
+            "model": row.model,
+            "from": row.get_from_state_display(),
+            "to": row.get_to_state_display(),
+            "state": row.to_state,
+            "cause": row.cause,
+            "at": row.created_at,
+        }
+        for row in rows
+    ]
+
+
+def routes_by(provider: str) -> list[tuple[str, list[Candidate]]]:
+    """Return the routes that lead to a provider, each with its places that are configured, the first choice first."""
+    aliases = RouteCandidate.objects.filter(provider=provider).values("route")
+    found: dict[str, list[Candidate]] = {}
+    for row in RouteCandidate.objects.filter(route__in=aliases, provider__in=registry.adapters()):
+        found.setdefault(row.route_id, []).append(Candidate(row.provider_id, row.model))
+    return sorted(found.items())

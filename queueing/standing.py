@@ -11,8 +11,8 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 
-from queueing.models import FlowSample, QueueEntry
-from queueing.states import EntryState, Lane
+from queueing.models import FlowSample, PriorityClass, QueueEntry
+from queueing.states import EntryState, Lane, Priority
 from queueing.status import FLOW_PERIOD, LEAST_MEASURED, SAMPLE_EVERY, Flow, aware
 
 COUNTED = 10_000
@@ -27,6 +27,11 @@ PARKED = """
 SELECT %s, lane, 'parked', parked_reason, COUNT(*), MIN(enqueued_at)
 FROM (SELECT lane, parked_reason, enqueued_at FROM queueing_queueentry WHERE provider = %s AND state = 'parked'
       ORDER BY parked_until LIMIT %s) AS some GROUP BY lane, parked_reason
+"""
+OF_CLASS = """
+SELECT %s AS lane, %s AS priority, COUNT(*)
+FROM (SELECT 1 FROM queueing_queueentry WHERE provider = %s AND lane = %s AND priority = %s AND state = 'waiting'
+      ORDER BY fair_tag, id LIMIT %s) AS some
 """
 HANDED = """
 SELECT %s, lane, state, '', COUNT(*), MIN(enqueued_at)
@@ -90,6 +95,36 @@ def _rows(providers: list[str]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts), params)
         return list(cursor.fetchall())
+
+
+@dataclass(frozen=True, slots=True)
+class ClassDepth:
+    """What waits in one priority class of a lane."""
+
+    lane: str
+    priority: Priority
+    waiting: int
+    is_bound: bool
+    """Are there more than were counted?"""
+    last_served_at: datetime | None
+    """When one of it was last admitted; None: never."""
+
+
+def classes(provider: str) -> list[ClassDepth]:
+    """Return what waits in each class of each lane of a provider, two queries."""
+    places = [(lane, int(priority)) for lane in Lane.values for priority in Priority]
+    params = [each for lane, priority in places for each in (lane, priority, provider, lane, priority, COUNTED + 1)]
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join([OF_CLASS] * len(places)), params)
+        counts = {(lane, int(priority)): number for lane, priority, number in cursor.fetchall()}
+    rows = PriorityClass.objects.filter(queue__provider=provider)
+    served = {
+        (lane, priority): at for lane, priority, at in rows.values_list("queue__lane", "priority", "last_served_at")
+    }
+    return [
+        ClassDepth(lane, Priority(each), min(number, COUNTED), number > COUNTED, served.get((lane, each)))
+        for (lane, each), number in ((place, counts[place]) for place in places)
+    ]
 
 
 def _mark_deep(provider: str, lanes: dict[str, Depth]) -> None:

@@ -3,8 +3,17 @@
 from django.urls import path
 
 from ai_tasks.ops.pages.overview import Overview
+from ai_tasks.ops.pages.provider import ProviderPage
+from ai_tasks.ops.pages.queues import QueuePage, QueuesPage
+from ai_tasks.ops.pages.task import TaskPage
+from ai_tasks.ops.pages.tasks import TasksPage
 
 app_name = "ops"
 urlpatterns = [
     path("", Overview.as_view(), name="overview"),
+    path("providers/<slug:provider>/", ProviderPage.as_view(), name="provider"),
+    path("queues/", QueuesPage.as_view(), name="queues"),
+    path("queues/<slug:provider>/", QueuePage.as_view(), name="queue"),
+    path("tasks/", TasksPage.as_view(), name="tasks"),
+    path("tasks/<uuid:task_id>/", TaskPage.as_view(), name="task"),
 ]

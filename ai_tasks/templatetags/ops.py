@@ -3,9 +3,11 @@
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 from django import template
 from django.conf import settings
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.html import format_html
@@ -29,10 +31,26 @@ def ops_nav(context: template.Context) -> dict[str, Any]:
     request = context.get("request")
     user: Any = getattr(request, "user", None)
     match = getattr(request, "resolver_match", None)
-    shown = match.url_name if match and match.namespaces == ["ops"] else ""
+    name = match.url_name if match and match.namespaces == ["ops"] else ""
     may = bool(user and user.is_active and user.is_staff)
-    places = [place for place in PLACES if may and user.has_perm(place.needs)]
-    return {"places": places, "shown": context.get("place", shown), "is_staff": may}
+    places = [
+        (place, name == place.name or name in place.within) for place in PLACES if may and user.has_perm(place.needs)
+    ]
+    return {"places": places, "is_staff": may}
+
+
+@register.simple_tag(takes_context=True)
+def do(context: template.Context, action: str, label: str, **params: Any) -> SafeString | str:
+    """Return a link to an action's confirmation page, for those who may do it; what is empty is left out of it."""
+    user: Any = context["request"].user
+    if not user.has_perm(f"ai_tasks.{action.replace('-', '_')}"):
+        return ""
+    try:
+        path = reverse("ops:do", args=[action])
+    except NoReverseMatch:
+        return ""
+    query = urlencode({name: value for name, value in params.items() if value not in MISSING}, doseq=True)
+    return format_html('<a class="button" href="{}?{}">{}</a>', path, query, label)
 
 
 @register.simple_tag
@@ -79,6 +97,45 @@ def ago(context: template.Context, moment: datetime | None) -> SafeString | str:
 def bar(value: float | None) -> SafeString | str:
     """Return a small bar of a share."""
     return charts.meter(value)
+
+
+@register.simple_tag(takes_context=True)
+def since(context: template.Context, moment: datetime | None) -> str:
+    """Return how long it has been since a moment."""
+    return span(None if moment is None else max(context["now"] - moment, timedelta(0)))
+
+
+@register.simple_tag
+def between(since: datetime | None, until: datetime | None) -> str:
+    """Return how long it took from one moment to the other."""
+    return NOTHING if since is None or until is None else span(until - since)
+
+
+LEVELS = {
+    "completed": "ok",
+    "failed": "bad",
+    "timed_out": "bad",
+    "lost": "bad",
+    "succeeded": "ok",
+    "processing": "warn",
+}
+"""Of tasks and attempts, the states that have a colour."""
+
+
+@register.simple_tag
+def status(row: Any) -> SafeString:
+    """Return the state of a task or an attempt as a badge."""
+    word, label = (
+        (row.status, row.get_status_display()) if hasattr(row, "status") else (row.state, row.get_state_display())
+    )
+    return format_html('<span class="badge {}">{}</span>', LEVELS.get(word, ""), label)
+
+
+@register.simple_tag
+def task_link(task_id: Any) -> SafeString:
+    """Return a link to a task's page, by the end of its id: the beginning is its time."""
+    path = reverse("ops:task", args=[task_id])
+    return format_html('<a href="{}" title="{}"><code>…{}</code></a>', path, task_id, str(task_id)[-12:])
 
 
 @register.filter

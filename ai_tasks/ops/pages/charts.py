@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.utils.html import format_html, format_html_join
@@ -181,3 +182,44 @@ def meter(share: float | None) -> SafeString | str:
         '<rect class="fill" width="{}" height="8" rx="4"/></svg>',
         f"{wide:.1f}",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a task's life."""
+
+    kind: str
+    """`waits`, `handed`, `thinks`, `ran` or `failed`."""
+    since: datetime
+    until: datetime
+    label: str
+
+    @property
+    def seconds(self) -> float:
+        """How long it was."""
+        return (self.until - self.since).total_seconds()
+
+
+def timeline(name: Any, parts: Sequence[Segment]) -> SafeString | str:
+    """Return the stretches one after the other, each as wide as it was long, the shortest still to be seen."""
+    if not parts:
+        return ""
+    begins, ends = parts[0].since, max(part.until for part in parts)
+    scale = WIDTH / (ends - begins).total_seconds()
+    stretches = format_html_join(
+        "",
+        '<g><title>{}: {} s</title><rect class="{}" x="{}" y="0" width="{}" height="20"/></g>',
+        ((part.label, f"{part.seconds:.2f}", part.kind, *_stretch(part, begins, scale)) for part in parts),
+    )
+    return format_html(
+        '<svg class="timeline timeline-bar" viewBox="0 0 {} 20" preserveAspectRatio="none" role="img" '
+        'aria-label="{}">{}</svg>',
+        WIDTH,
+        name,
+        stretches,
+    )
+
+
+def _stretch(part: Segment, begins: datetime, scale: float) -> tuple[str, str]:
+    left = (part.since - begins).total_seconds() * scale
+    return f"{left:.2f}", f"{max(part.seconds * scale, 1.5):.2f}"

@@ -1,10 +1,11 @@
 """What every page of the console has in common: who may see it, its frame, and its fragment for live refresh."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -63,3 +64,23 @@ class Page(StaffPage):
     def context(self, request: HttpRequest, **kwargs: Any) -> dict[str, Any]:
         """Return what the template shows; it may replace the title."""
         raise NotImplementedError
+
+
+LONGEST = 200
+
+
+def asked(request: HttpRequest, *names: str) -> dict[str, str]:
+    """Return these parameters of the query, empty where they are not given; answers 400 to what no filter can hold."""
+    found = {name: request.GET.get(name, "").strip() for name in names}
+    for name, value in found.items():
+        if not value.isprintable() or len(value) > LONGEST:
+            raise BadRequest(f"{name}: {LONGEST} printable characters at most.")
+    return found
+
+
+def as_id(text: str) -> UUID | None:
+    """Return the id that a text is, or None."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

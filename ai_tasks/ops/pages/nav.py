@@ -13,8 +13,12 @@ class Place(NamedTuple):
     label: Any
     needs: str
     """The permission without which it is not shown."""
-    key: str
-    """Pressed after `g`, it leads there."""
+    within: tuple[str, ...] = ()
+    """Names of the pages below it."""
 
 
-PLACES = (Place("overview", _("Overview"), "queueing.view_taskqueue", "o"),)
+PLACES = (
+    Place("overview", _("Overview"), "queueing.view_taskqueue", ("provider",)),
+    Place("queues", _("Queues"), "queueing.view_queueentry", ("queue",)),
+    Place("tasks", _("Tasks"), "ai_tasks.view_aigenerationtask", ("task",)),
+)

@@ -1,0 +1,92 @@
+"""All tasks, newest first, by filters; a search looks at a bounded number of rows, and says how far back it came."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ai_tasks.models import AIGenerationTask
+from ai_tasks.ops.pages.desk import Page, as_id, asked
+from ai_tasks.states import TaskStatus
+from ai_tasks.task_types import registry
+from providers import routing
+from queueing.states import Priority
+
+SHOWN = 25
+SEARCHED = 20_000
+"""Rows that one page looks at, at most: whatever the filter, it costs the same (docs/decisions/0060)."""
+EXACT = ("status", "type", "provider", "model", "related_type", "related_id")
+WORDS = (*EXACT, "priority", "user")
+PRIORITIES = {each.word: each for each in Priority}
+Tasks = Any
+"""A queryset of tasks."""
+
+
+class TasksPage(Page):
+    """`/admin/ops/tasks/`; its query is its filters, so that every view of it can be kept."""
+
+    needs = "ai_tasks.view_aigenerationtask"
+    title = gettext_lazy("Tasks")
+    template = "tasks.html"
+
+    def context(self, request: HttpRequest, **kwargs: Any) -> dict[str, Any]:
+        """Return one page of tasks."""
+        chosen = asked(request, "id", "before", *WORDS)
+        before = as_id(chosen["before"])
+        narrowed, mistake = _narrowed(chosen)
+        found = search(narrowed, before)
+        return {
+            "chosen": chosen,
+            "mistake": mistake,
+            "statuses": TaskStatus.choices,
+            "types": sorted(registry.all_types()),
+            "providers": routing.slugs(),
+            "priorities": [(each.word, each.label) for each in Priority],
+            "found": found,
+            "searched": SEARCHED,
+            "is_first": before is None,
+        }
+
+
+class Found(NamedTuple):
+    """One page of a search."""
+
+    tasks: list[AIGenerationTask]
+    before: UUID | None
+    """Where the next page begins; None: there is nothing older."""
+    reached: datetime | None
+    """How far back was looked, where that was not everything."""
+
+
+def _narrowed(chosen: dict[str, str]) -> tuple[Tasks, str]:
+    """Return the tasks that the filters leave, and what is wrong with the filters."""
+    tasks = AIGenerationTask.objects.all()
+    if chosen["id"] and as_id(chosen["id"]) is None:
+        return tasks.none(), _("An id is a UUID.")
+    if chosen["user"]:
+        owner = get_user_model()._default_manager.filter(username=chosen["user"]).first()
+        if owner is None:
+            return tasks.none(), _("There is no user of that name.")
+        tasks = tasks.for_user(owner)
+    if chosen["priority"]:
+        if chosen["priority"] not in PRIORITIES:
+            return tasks.none(), _("There is no such class.")
+        tasks = tasks.filter(priority=PRIORITIES[chosen["priority"]])
+    exact = {name: chosen[name] for name in EXACT if chosen[name]}
+    return tasks.filter(**exact, **({"pk": chosen["id"]} if chosen["id"] else {})), ""
+
+
+def search(tasks: Tasks, before: UUID | None, searched: int = SEARCHED) -> Found:
+    """Return the newest of these tasks that are older than `before`, among the next so many rows of all."""
+    older = {"pk__lt": before} if before else {}
+    rows = AIGenerationTask.objects.filter(**older).order_by("-pk").values_list("pk", "created_at")
+    floor = rows[searched : searched + 1].first()
+    within = tasks.filter(**older, **({"pk__gte": floor[0]} if floor else {})).alive().order_by("-pk")
+    found = list(within.select_related("owner").defer("input", "output", "metadata", "route_policy")[: SHOWN + 1])
+    if len(found) > SHOWN:
+        return Found(found[:SHOWN], found[SHOWN - 1].pk, None)
+    return Found(found, floor[0], floor[1]) if floor else Found(found, None, None)
