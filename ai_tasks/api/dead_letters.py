@@ -22,13 +22,9 @@ from ai_tasks.api.serializers import DAY_SECONDS, PRINTABLE, PriorityWord, TaskI
 from ai_tasks.api.views import TASK_ID
 from ai_tasks.errors import InvalidInput, Mistake
 from ai_tasks.models import AIGenerationTask
-<<<<<<< HEAD
 from ai_tasks.ops import audit, letters
 from ai_tasks.oversight.actions import Action
-=======
 from ai_tasks.pagination import page, page_by
-from ai_tasks.redrives.edited import redrive_edited
->>>>>>> 7a43916 (Keep pages by key where the console can use them too)
 from ai_tasks.representation import moment, task_json
 from queueing.dead_letters import filters
 from queueing.errors import BadFilter
