@@ -10,8 +10,8 @@ from django.urls import reverse
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.ops.pages import charts
 from ai_tasks.ops.pages.task import segments
-from ai_tasks.ops.queues import pause
 from providers.errors import Unavailable
+from queueing.models import TaskQueue
 from tests.ai_tasks.ops.conftest import SignIn
 from tests.engine import answer, at, claimed, fresh, text_task
 
@@ -24,7 +24,7 @@ def told(client: Client, task: AIGenerationTask) -> str:
 
 def test_a_waiting_task_tells_why(root: Client, alice: User) -> None:
     task = text_task(alice)
-    pause("simulator", by="carol", reason="maintenance")
+    TaskQueue.objects.pause("simulator", reason="maintenance", now=at(1))
 
     assert "its provider is paused" in told(root, task)
 
