@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from ai_tasks.ops.actions import urls as actions
 from ai_tasks.ops.pages.overview import Overview
 from ai_tasks.ops.pages.provider import ProviderPage
 from ai_tasks.ops.pages.queues import QueuePage, QueuesPage
@@ -11,6 +12,7 @@ from ai_tasks.ops.pages.tasks import TasksPage
 app_name = "ops"
 urlpatterns = [
     path("", Overview.as_view(), name="overview"),
+    *actions.urlpatterns,
     path("providers/<slug:provider>/", ProviderPage.as_view(), name="provider"),
     path("queues/", QueuesPage.as_view(), name="queues"),
     path("queues/<slug:provider>/", QueuePage.as_view(), name="queue"),

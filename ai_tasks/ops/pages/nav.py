@@ -21,4 +21,5 @@ PLACES = (
     Place("overview", _("Overview"), "queueing.view_taskqueue", ("provider",)),
     Place("queues", _("Queues"), "queueing.view_queueentry", ("queue",)),
     Place("tasks", _("Tasks"), "ai_tasks.view_aigenerationtask", ("task",)),
+    Place("audit", _("Audit"), "ai_tasks.view_auditentry"),
 )
