@@ -21,17 +21,17 @@ COUNTED = 10_000
 WAITING = """
 SELECT %s AS provider, %s AS lane, 'waiting' AS state, '' AS reason, COUNT(*) AS number, MIN(enqueued_at) AS oldest
 FROM (SELECT enqueued_at FROM queueing_queueentry WHERE provider = %s AND lane = %s AND state = 'waiting'
-      ORDER BY enqueued_at LIMIT %s) AS some
+      ORDER BY enqueued_at LIMIT %s) AS bounded
 """
 PARKED = """
 SELECT %s, lane, 'parked', parked_reason, COUNT(*), MIN(enqueued_at)
 FROM (SELECT lane, parked_reason, enqueued_at FROM queueing_queueentry WHERE provider = %s AND state = 'parked'
-      ORDER BY parked_until LIMIT %s) AS some GROUP BY lane, parked_reason
+      ORDER BY parked_until LIMIT %s) AS bounded GROUP BY lane, parked_reason
 """
 OF_CLASS = """
 SELECT %s AS lane, %s AS priority, COUNT(*)
 FROM (SELECT 1 FROM queueing_queueentry WHERE provider = %s AND lane = %s AND priority = %s AND state = 'waiting'
-      ORDER BY fair_tag, id LIMIT %s) AS some
+      ORDER BY fair_tag, id LIMIT %s) AS bounded
 """
 HANDED = """
 SELECT %s, lane, state, '', COUNT(*), MIN(enqueued_at)
