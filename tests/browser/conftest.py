@@ -28,13 +28,23 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def signed_in(standalone: Any) -> Any:
-    """Return a signed-in browser's state; the link that makes it works once."""
-    jar = CookieJar()
-    build_opener(HTTPCookieProcessor(jar)).open(standalone.login_link, timeout=30).close()
-    kept = ("name", "value", "domain", "path")
-    cookies = [{name: getattr(cookie, name) for name in kept} for cookie in jar]
-    return {"cookies": [cookie | {"domain": "127.0.0.1"} for cookie in cookies]}
+def sign_in() -> Callable[[str], Any]:
+    """Return a function that follows a login link, which works once, and returns a browser's state."""
+
+    def follow(link: str) -> Any:
+        jar = CookieJar()
+        build_opener(HTTPCookieProcessor(jar)).open(link, timeout=30).close()
+        kept = ("name", "value", "domain", "path")
+        cookies = [{name: getattr(cookie, name) for name in kept} for cookie in jar]
+        return {"cookies": [cookie | {"domain": "127.0.0.1"} for cookie in cookies]}
+
+    return follow
+
+
+@pytest.fixture(scope="session")
+def signed_in(standalone: Any, sign_in: Callable[[str], Any]) -> Any:
+    """Return a signed-in browser's state."""
+    return sign_in(standalone.login_link)
 
 
 @pytest.fixture
