@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from django import template
 from django.conf import settings
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.html import format_html
@@ -15,8 +15,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from ai_tasks.accounts.fields import plain_usd
+from ai_tasks.ops.actions.urls import DO
 from ai_tasks.ops.pages import charts
 from ai_tasks.ops.pages.nav import PLACES
+from ai_tasks.oversight.actions import Action
 
 register = template.Library()
 UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
@@ -39,18 +41,31 @@ def ops_nav(context: template.Context) -> dict[str, Any]:
     return {"places": places, "is_staff": may}
 
 
+def _path(context: template.Context, action: str) -> str:
+    """Return where an action is confirmed; empty for who may not do it, and where there is no such action."""
+    user: Any = context["request"].user
+    return reverse("ops:do", args=[action]) if action in DO and user.has_perm(Action(action).permission) else ""
+
+
 @register.simple_tag(takes_context=True)
 def do(context: template.Context, action: str, label: str, **params: Any) -> SafeString | str:
     """Return a link to an action's confirmation page, for those who may do it; what is empty is left out of it."""
-    user: Any = context["request"].user
-    if not user.has_perm(f"ai_tasks.{action.replace('-', '_')}"):
-        return ""
-    try:
-        path = reverse("ops:do", args=[action])
-    except NoReverseMatch:
-        return ""
+    return do_all(context, action, label, params)
+
+
+@register.simple_tag(takes_context=True)
+def do_all(context: template.Context, action: str, label: str, params: dict[str, Any]) -> SafeString | str:
+    """Return the same with parameters that have a name already: an action on all that match a filter."""
+    path = _path(context, action)
     query = urlencode({name: value for name, value in params.items() if value not in MISSING}, doseq=True)
-    return format_html('<a class="button" href="{}?{}">{}</a>', path, query, label)
+    return format_html('<a class="button" href="{}?{}">{}</a>', path, query, label) if path else ""
+
+
+@register.simple_tag(takes_context=True)
+def do_chosen(context: template.Context, action: str, label: str) -> SafeString | str:
+    """Return a button that sends a form's chosen rows to an action's confirmation page."""
+    path = _path(context, action)
+    return format_html('<button class="button" formaction="{}">{}</button>', path, label) if path else ""
 
 
 @register.simple_tag
@@ -91,6 +106,12 @@ def ago(context: template.Context, moment: datetime | None) -> SafeString | str:
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}", text
     )
+
+
+@register.simple_tag
+def part(of: float, whole: float) -> float:
+    """Return what share of the whole a part is."""
+    return of / whole if whole else 0.0
 
 
 @register.simple_tag

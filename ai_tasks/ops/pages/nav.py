@@ -21,5 +21,9 @@ PLACES = (
     Place("overview", _("Overview"), "queueing.view_taskqueue", ("provider",)),
     Place("queues", _("Queues"), "queueing.view_queueentry", ("queue",)),
     Place("tasks", _("Tasks"), "ai_tasks.view_aigenerationtask", ("task",)),
+    Place("dead-letters", _("Dead letters"), "queueing.view_deadletter"),
+    Place("workers", _("Workers"), "ai_tasks.view_workerprocess"),
+    Place("limits", _("Limits"), "providers.view_providerlimit"),
+    Place("health", _("Health"), "ai_tasks.view_workerprocess"),
     Place("audit", _("Audit"), "ai_tasks.view_auditentry"),
 )

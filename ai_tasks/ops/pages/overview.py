@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -12,6 +13,7 @@ from ai_tasks import clock, performance
 from ai_tasks.accounts.coverage import DAY, HOUR, MINUTE, ceiling
 from ai_tasks.ops.pages import charts, fleet, troubles
 from ai_tasks.ops.pages.charts import Chart, Series, Step
+from ai_tasks.ops.pages.dead_letters import with_examples
 from ai_tasks.ops.pages.desk import Page
 from ai_tasks.performance import Performance
 from queueing.models import TaskQueue
@@ -48,7 +50,7 @@ class Overview(Page):
             "pills": _pills(stands, day.total, groups),
             "chart": _chart(day.over_time, now),
             "over_time": list(reversed(day.over_time.items())),
-            "groups": groups[:GROUPS_SHOWN],
+            "groups": with_examples(groups[:GROUPS_SHOWN]),
             "groups_total": len(groups),
             "budgets": used,
         }
@@ -62,8 +64,8 @@ def _pills(stands: list[fleet.Standing], day: Performance, groups: list[dict[str
     oldest = max((stand.oldest_wait for stand in stands if stand.oldest_wait), default=None)
     dead = sum(group["count"] for group in groups)
     return [
-        {"label": _("waiting"), "value": f"{about}{waiting:,}"},
-        {"label": _("parked"), "value": f"{parked:,}{beyond}"},
+        {"label": _("waiting"), "value": f"{about}{waiting:,}", "link": reverse("ops:queues")},
+        {"label": _("parked"), "value": f"{parked:,}{beyond}", "link": reverse("ops:queues")},
         {"label": _("at work"), "value": sum(stand.handed for stand in stands)},
         {
             "label": _("oldest wait"),
@@ -72,7 +74,12 @@ def _pills(stands: list[fleet.Standing], day: Performance, groups: list[dict[str
         },
         {"label": _("completed, 24 h"), "value": day.completed},
         {"label": _("failed or timed out, 24 h"), "value": day.failed + day.timed_out},
-        {"label": _("dead letters"), "value": dead, "level": "bad" if dead else ""},
+        {
+            "label": _("dead letters"),
+            "value": dead,
+            "level": "bad" if dead else "",
+            "link": reverse("ops:dead-letters"),
+        },
     ]
 
 

@@ -9,9 +9,12 @@ from django.db.models.functions import Cast, NullIf
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from ai_tasks import rollups
+from ai_tasks.accounts.coverage import MINUTE, TASKS, USAGE
+from ai_tasks.accounts.ledger import QUARTER
 from ai_tasks.accounts.models import BudgetPeriod
 from ai_tasks.managers import SILENT_AFTER
-from ai_tasks.models import WorkerProcess
+from ai_tasks.models import RollupState, WorkerProcess
 from ai_tasks.ops.pages.fleet import Standing
 from queueing import standing as queues
 
@@ -22,8 +25,8 @@ GROWTH = 10
 GROWTH_FACTOR = 3
 NEARLY_USED = 0.8
 BUDGETS_SHOWN = 6
-SWEEP_EVERY = timedelta(seconds=60)
-LATE = 3 * SWEEP_EVERY
+LATE = timedelta(minutes=3)
+"""Sweeps that leave a trace run every minute."""
 
 
 class Trouble(NamedTuple):
@@ -119,13 +122,31 @@ def of_processes(now: datetime) -> list[Trouble]:
     ]
     if len(rows) == len(silent):
         found.insert(0, Trouble("bad", _("No worker is running: nothing is started.")))
-    swept = queues.newest_sample_at()
-    if swept is not None and now - swept > LATE:
-        minutes = int((now - swept).total_seconds() // 60)
-        found.append(
-            Trouble("bad", _("Sweeps are late: the last one was %(minutes)d minutes ago.") % {"minutes": minutes})
-        )
+    text = _("Sweeps are late: %(name)s %(minutes)d minutes ago.")
+    for each in sweeps(now):
+        if each.at and each.is_late:
+            minutes = int((now - each.at).total_seconds() // 60)
+            found.append(Trouble("bad", text % {"name": each.name, "minutes": minutes}))
     return found
+
+
+class Sweep(NamedTuple):
+    """What beat does regularly and leaves a trace of, and when it last did; None: never yet."""
+
+    name: Any
+    at: datetime | None
+    is_late: bool
+
+
+def sweeps(now: datetime) -> list[Sweep]:
+    """Return the sweeps that leave a trace."""
+    rolled = dict(RollupState.objects.values_list("name", "until"))
+    traces = (
+        (_("queues measured"), queues.newest_sample_at(), LATE),
+        (_("tasks rolled up until"), rolled.get(TASKS), LATE + rollups.LAG + MINUTE),
+        (_("usage rolled up until"), rolled.get(USAGE), LATE + rollups.LAG + QUARTER),
+    )
+    return [Sweep(name, at, at is not None and now - at > bearable) for name, at, bearable in traces]
 
 
 def ordered(troubles: Iterable[Trouble]) -> list[Trouble]:
