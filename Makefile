@@ -64,6 +64,9 @@ test-scale: $(VENV)/.dev ## The heavy runs
 bench: $(VENV)/.dev ## Measure the latency from POST to the provider's call, embedded and with services
 	@$(PY) manage.py benchmark latency --json
 
+screenshots: $(VENV)/.dev ## Take pictures of every page in light, dark, on a phone and in Japanese, into var/screenshots/
+	@$(PY) -m tests.services --browser -- $(PY) -m tests.screenshots var/screenshots
+
 messages: $(VENV)/.dev ## Collect and compile the translations (needs gettext)
 	@for app in providers queueing ai_tasks chat config; do (mkdir -p $$app/locale && cd $$app && ../$(DJANGO_ADMIN) makemessages -l ja --no-location && ../$(DJANGO_ADMIN) compilemessages -l ja) || exit 1; done
 
@@ -71,4 +74,4 @@ clean: ## Remove .venv and the tools' caches; what you made in var/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install run services-run check test test-scale bench messages clean
+.PHONY: help install run services-run check test test-scale bench screenshots messages clean

@@ -27,11 +27,17 @@ Try it:
 """
 
 
-def welcome(url: str) -> str:
-    """Make sure that there is an admin, give them a new login link and API key, and return the text that tells so."""
+def admin_user() -> User:
+    """Return the user "admin", made without a password where there is none."""
     admin, made = User.objects.get_or_create(username="admin", defaults={"is_staff": True, "is_superuser": True})
     if made:
         admin.set_unusable_password()
         admin.save(update_fields=["password"])
+    return admin
+
+
+def welcome(url: str) -> str:
+    """Make sure that there is an admin, give them a new login link and API key, and return the text that tells so."""
+    admin = admin_user()
     _, key = keys.create(admin, "printed at start", expires_at=clock.now() + KEY_LIFE)
     return TEXT.format(url=url, link=login_links.make_login_link(admin), key=key)

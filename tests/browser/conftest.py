@@ -4,17 +4,15 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from http.cookiejar import CookieJar
 from typing import Any
-from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
-from tests.browser.chat import ENDED_MS, QUICK, Api, Open
+from tests.browser.chat import ENDED_MS, FLAGS, QUICK, Api, Open, state_after
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
 
 @pytest.fixture(scope="module")
@@ -28,23 +26,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def sign_in() -> Callable[[str], Any]:
-    """Return a function that follows a login link, which works once, and returns a browser's state."""
-
-    def follow(link: str) -> Any:
-        jar = CookieJar()
-        build_opener(HTTPCookieProcessor(jar)).open(link, timeout=30).close()
-        kept = ("name", "value", "domain", "path")
-        cookies = [{name: getattr(cookie, name) for name in kept} for cookie in jar]
-        return {"cookies": [cookie | {"domain": "127.0.0.1"} for cookie in cookies]}
-
-    return follow
-
-
-@pytest.fixture(scope="session")
-def signed_in(standalone: Any, sign_in: Callable[[str], Any]) -> Any:
+def signed_in(standalone: Any) -> Any:
     """Return a signed-in browser's state."""
-    return sign_in(standalone.login_link)
+    return state_after(standalone.login_link)
 
 
 @pytest.fixture

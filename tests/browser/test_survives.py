@@ -11,7 +11,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 from config.local_services import free_port, throw_away_folder
 from config.programs import printed_key, printed_link
 from config.stack import Stack
-from tests.browser.chat import Api, Ask, Open, answer_of, reply_of
+from tests.browser.chat import Api, Ask, Open, answer_of, reply_of, state_after
 from tests.flows.client import Api as Client
 from tests.flows.client import eventually
 
@@ -49,9 +49,9 @@ def standalone(stack: Stack) -> SimpleNamespace:
 
 
 @pytest.fixture(scope="module")
-def signed_in(standalone: Any, sign_in: Callable[[str], Any]) -> Any:
+def signed_in(standalone: Any) -> Any:
     """A browser's state at this installation."""
-    return sign_in(standalone.login_link)
+    return state_after(standalone.login_link)
 
 
 @pytest.fixture
