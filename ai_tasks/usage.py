@@ -1,7 +1,7 @@
 """Usage reports: tokens and money by day, provider, model, user, type or related thing, exact to the last digit."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,7 +11,7 @@ from django.db.models import BigIntegerField, Count, F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Concat, TruncDate
 
 from ai_tasks.accounts import ledger
-from ai_tasks.accounts.fields import from_quanta
+from ai_tasks.accounts.fields import from_quanta, plain_usd
 
 GROUPS = ("day", "provider", "model", "user", "type", "related")
 FILTERS = ("provider", "model", "type")
@@ -73,6 +73,12 @@ class Line:
     output_tokens: int
     reasoning_tokens: int
     cost_usd: Decimal
+
+
+def shape(line: Line) -> dict[str, Any]:
+    """Return a line as JSON: its group's values, then its sums, money as a plain decimal."""
+    told = asdict(line)
+    return {**told.pop("group"), **told, "cost_usd": plain_usd(line.cost_usd)}
 
 
 def report(question: Question) -> tuple[list[Line], Line]:

@@ -1,11 +1,7 @@
 """Usage reports over HTTP: a caller's own, and everybody's for operators."""
 
-import csv
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
 from datetime import date, timedelta
-from io import StringIO
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.http import HttpResponse
@@ -16,19 +12,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ai_tasks import clock, usage
-from ai_tasks.accounts.fields import plain_usd
+from ai_tasks import clock, tables, usage
 from ai_tasks.api import documents
 from ai_tasks.api.authentication import HasScope, scopes_of, user_of
 from ai_tasks.api.filters import wrong
 from ai_tasks.api.parsers import UNSTORABLE
 from ai_tasks.errors import InvalidInput, Mistake
-from ai_tasks.usage import Line, Question, TooMuch
+from ai_tasks.usage import Question, TooMuch
 
 USUAL_DAYS = 30
 KNOWN = ("group_by", "since", "until", "time_zone", "user", "format", *usage.FILTERS)
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is a formula to spreadsheets."""
 
 
 class UsageReport(APIView):
@@ -65,7 +58,9 @@ class UsageReport(APIView):
         except TooMuch as error:
             raise InvalidInput(str(error), errors=(Mistake("?since", "too much"),)) from error
         if request.query_params.get("format") == "csv":
-            return _csv(question, lines)
+            name = f"usage-{question.since}-{question.until}.csv"
+            headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+            return HttpResponse(tables.csv(question.group_by, lines), content_type=tables.CSV, headers=headers)
         return Response(
             {
                 "object": "usage",
@@ -73,8 +68,8 @@ class UsageReport(APIView):
                 "until": question.until.isoformat(),
                 "time_zone": question.time_zone,
                 "group_by": list(question.group_by),
-                "data": [_shape(line) for line in lines],
-                "total": _shape(total),
+                "data": [usage.shape(line) for line in lines],
+                "total": usage.shape(total),
             }
         )
 
@@ -135,27 +130,3 @@ def _day(query: Mapping[str, str], name: str, usual: date) -> date:
     if not date(2000, 1, 1) <= found <= date(2200, 1, 1):
         raise wrong(name, "too far away")
     return found
-
-
-def _shape(line: Line) -> dict[str, Any]:
-    told = asdict(line)
-    return {**told.pop("group"), **told, "cost_usd": plain_usd(line.cost_usd)}
-
-
-def _csv(question: Question, lines: Iterable[Line]) -> HttpResponse:
-    """UTF-8 with a byte order mark, for spreadsheets, which take no cell for a formula."""
-    text = StringIO()
-    names = [*question.group_by, *(name for name in Line.__slots__ if name != "group")]
-    writer = csv.DictWriter(text, names)
-    writer.writeheader()
-    for line in lines:
-        writer.writerow({name: safe(str(value)) for name, value in _shape(line).items()})
-    name = f"usage-{question.since}-{question.until}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return HttpResponse("\ufeff" + text.getvalue(), content_type="text/csv; charset=utf-8", headers=headers)
-
-
-def safe(cell: str) -> str:
-    """Return the cell so that no spreadsheet takes it for a formula; numbers stay as they are."""
-    is_number = cell.removeprefix("-").replace(".", "", 1).isdigit()
-    return f"'{cell}" if cell.startswith(FORMULA) and not is_number else cell

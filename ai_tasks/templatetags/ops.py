@@ -170,6 +170,37 @@ def usd(amount: Any) -> str:
     return f"${number_format(amount.quantize(cents, rounding=ROUND_HALF_UP), use_l10n=True, force_grouping=True)}"
 
 
+@register.simple_tag
+def money(amount: Decimal) -> SafeString:
+    """Return an amount as `usd` does, with every digit of it as its title."""
+    return format_html('<span title="{} USD">{}</span>', plain_usd(amount), usd(amount))
+
+
+@register.simple_tag(takes_context=True)
+def narrowed(context: template.Context, name: str, value: str) -> SafeString:
+    """Return a value as a link to the same view of that value alone."""
+    query = context["request"].GET.copy()
+    query[name] = value
+    return format_html('<a href="?{}">{}</a>', query.urlencode(), value)
+
+
+@register.filter
+def brief(number: Any) -> str:
+    """Return a whole number in about three digits: 950, 1.2k, 34M."""
+    if number in MISSING:
+        return NOTHING
+    for letter, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g}{letter}"
+    return str(number)
+
+
+@register.filter
+def signed(change: Any) -> str:
+    """Return a change as a percentage with its sign; None is a dash."""
+    return NOTHING if change in MISSING else f"{change:+.0%}"
+
+
 @register.filter
 def count(number: Any) -> str:
     """Return a whole number, or an estimate, with its thousands parted; None is a dash."""

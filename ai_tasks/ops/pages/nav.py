@@ -24,6 +24,8 @@ PLACES = (
     Place("dead-letters", _("Dead letters"), "queueing.view_deadletter"),
     Place("workers", _("Workers"), "ai_tasks.view_workerprocess"),
     Place("limits", _("Limits"), "providers.view_providerlimit"),
+    Place("statistics", _("Statistics"), "ai_tasks.view_taskstat"),
+    Place("costs", _("Costs"), "ai_tasks.view_costs"),
     Place("health", _("Health"), "ai_tasks.view_workerprocess"),
     Place("audit", _("Audit"), "ai_tasks.view_auditentry"),
 )

@@ -1,30 +1,23 @@
 """The first page: what is wrong, how every provider stands, what died, what it costs."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ai_tasks import clock, performance
 from ai_tasks.accounts.coverage import DAY, HOUR, MINUTE, ceiling
-from ai_tasks.ops.pages import charts, fleet, troubles
-from ai_tasks.ops.pages.charts import Chart, Series, Step
+from ai_tasks.ops.pages import fleet, troubles
 from ai_tasks.ops.pages.dead_letters import with_examples
 from ai_tasks.ops.pages.desk import Page
+from ai_tasks.ops.pages.statistics import SPANS, ended
 from ai_tasks.performance import Performance
 from queueing.models import TaskQueue
 
 GROUPS_SHOWN = 8
-OUTCOMES = (
-    Series(gettext_lazy("completed"), "s1"),
-    Series(gettext_lazy("failed"), "s2"),
-    Series(gettext_lazy("timed out"), "s3"),
-    Series(gettext_lazy("cancelled"), "s6"),
-)
 
 
 class Overview(Page):
@@ -48,7 +41,7 @@ class Overview(Page):
             "troubles": troubles.ordered(found + troubles.of_budgets(used)),
             "providers": [(stand, hour.by_provider.get(stand.slug)) for stand in stands],
             "pills": _pills(stands, day.total, groups),
-            "chart": _chart(day.over_time, now),
+            "chart": ended(_("Tasks that ended in each hour of the last day"), day.over_time, SPANS["day"], now),
             "over_time": list(reversed(day.over_time.items())),
             "groups": with_examples(groups[:GROUPS_SHOWN]),
             "groups_total": len(groups),
@@ -81,12 +74,3 @@ def _pills(stands: list[fleet.Standing], day: Performance, groups: list[dict[str
             "link": reverse("ops:dead-letters"),
         },
     ]
-
-
-def _chart(over_time: dict[datetime, Performance], now: datetime) -> Chart:
-    steps = []
-    for moment, did in over_time.items():
-        local, values = timezone.localtime(moment), (did.completed, did.failed, did.timed_out, did.cancelled)
-        told = ", ".join(f"{each.label} {value}" for each, value in zip(OUTCOMES, values, strict=True) if value)
-        steps.append(Step(f"{local:%H:%M}", f"{local:%H:%M} – {told or 0}", values, moment + HOUR > now))
-    return charts.bars(_("Tasks that ended in each hour of the last day"), steps, OUTCOMES)
