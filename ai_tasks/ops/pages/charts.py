@@ -111,6 +111,11 @@ def _runs(points: Sequence[tuple[float, float | None]]) -> list[list[tuple[float
 
 def _line(run: Sequence[tuple[float, float]], most: float, series: Series) -> SafeString:
     points = " ".join(f"{x:.1f},{_y(value, most):.1f}" for x, value in run)
+    if len(run) == 1:
+        x, value = run[0]
+        return format_html(
+            '<circle cx="{}" cy="{}" r="3.5" class="{}"/>', f"{x:.1f}", f"{_y(value, most):.1f}", series.colour
+        )
     dashed = " dashed" if series.is_dashed else ""
     line = format_html('<polyline points="{}" class="line{} {}"/>', points, dashed, series.colour)
     if not series.is_area:

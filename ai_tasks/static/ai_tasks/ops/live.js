@@ -45,6 +45,8 @@ const swap = (html) => {
     const twin = fresh.getElementById(open.id);
     if (twin) twin.open = open.open;
   }
+  // A form that is being filled in is not put back.
+  for (const form of region.querySelectorAll("form[id]")) fresh.getElementById(form.id)?.replaceWith(form);
   const place = placeOf(document.activeElement);
   region.replaceChildren(...fresh.body.childNodes);
   if (place) region.querySelector(place)?.focus({ preventScroll: true });
@@ -78,6 +80,8 @@ const plan = () => {
   timer = setTimeout(ask, seconds * 1000);
   return undefined;
 };
+
+document.querySelector("#ops-nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
 if (region && bar && Number(region.dataset.seconds)) {
   if ([...pace.options].some((option) => option.value === stored())) pace.value = stored();
