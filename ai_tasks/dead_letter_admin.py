@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from ai_tasks.ops import audit, letters
+from ai_tasks.ops.jobs import resume_job, stop_job
 from ai_tasks.oversight.actions import Action
 from ai_tasks.redrives import jobs
 from queueing.admin import ReadOnlyAdmin
@@ -129,12 +130,12 @@ class RedriveAdmin(OperatedAdmin):
     def stop(self, request: HttpRequest, chosen: QuerySet[Redrive]) -> None:
         """Send nothing more; what was sent goes on."""
         by = audit.by_request(request)
-        count = sum(letters.stop_redrive(job, by) for job in chosen)
+        count = sum(stop_job(job, by) for job in chosen)
         self.message_user(request, ngettext("%d redrive stopped.", "%d redrives stopped.", count) % count)
 
     @admin.action(description=_("Let the selected redrives go on"), permissions=["resume"])
     def resume(self, request: HttpRequest, chosen: QuerySet[Redrive]) -> None:
         """Go on from where they were."""
         by = audit.by_request(request)
-        count = sum(letters.resume_redrive(job, by) for job in chosen)
+        count = sum(resume_job(job, by) for job in chosen)
         self.message_user(request, ngettext("%d redrive goes on.", "%d redrives go on.", count) % count)

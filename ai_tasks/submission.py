@@ -231,7 +231,7 @@ def give_up(task: AIGenerationTask, reason: str = "", *, now: datetime | None = 
 
 
 @transaction.atomic
-def retry(task: AIGenerationTask, *, now: datetime | None = None) -> AIGenerationTask:
+def retry(task: AIGenerationTask, *, by: str = "", reason: str = "", now: datetime | None = None) -> AIGenerationTask:
     """
     Make a failed or timed-out task pending again, from its route's first candidate, and return it fresh.
 
@@ -246,7 +246,7 @@ def retry(task: AIGenerationTask, *, now: datetime | None = None) -> AIGeneratio
         raise NotPossible(f"A {fresh.status} task cannot be tried again.")
     if fresh.purged_at:
         raise NotPossible("What the task was asked is not kept any more: create a new one.")
-    TaskQueue.objects.take_from_dlq([fresh.pk], now=now)
+    TaskQueue.objects.take_from_dlq([fresh.pk], by=by, reason=reason, now=now)
     return revive(fresh, fresh.route, 0, now)
 
 

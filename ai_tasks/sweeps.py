@@ -23,7 +23,7 @@ from ai_tasks.accounts.fields import QUANTUM
 from ai_tasks.accounts.models import Attempt, AttemptState, Budget, LedgerEntry
 from ai_tasks.admission import Dispatch
 from ai_tasks.capacity import UNLIMITED
-from ai_tasks.models import AIGenerationTask, Chunk, IdempotencyRecord, WebSocketTicket, WorkerProcess
+from ai_tasks.models import AIGenerationTask, BulkJob, Chunk, IdempotencyRecord, WebSocketTicket, WorkerProcess
 from ai_tasks.states import ChunkKind, TaskStatus
 from ai_tasks.task_types import registry
 from providers import gateway, routing
@@ -90,7 +90,8 @@ def rescue_from_dead_processes(now: datetime) -> int:
     rescued = _each(running, lambda entry: settlement.lose(tasks, entry, now, is_verdict=False))
     queued = QueueEntry.objects.queued().order_by("id")
     WorkerProcess.objects.all().delete()
-    Redrive.objects.running().update(runner=None, leased_until=None)
+    for jobs in (Redrive.objects, BulkJob.objects):
+        jobs.running().update(runner=None, leased_until=None)
     return rescued + _each(queued, lambda entry: lease.give_back(tasks, entry, now))
 
 

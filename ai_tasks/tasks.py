@@ -1,6 +1,7 @@
 """Celery's entry points, one call each. Their arguments are ids; whatever else comes along is ignored."""
 
 import time
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 from uuid import UUID
@@ -12,11 +13,15 @@ from django.conf import settings
 
 from ai_tasks import clock, dispatch, execution, finish_hooks, quarantine, retention, rollups, sweeps, worker
 from ai_tasks.accounts import alarms
+from ai_tasks.models import BulkJob
+from ai_tasks.ops import bulk, circuits, limits
 from ai_tasks.redrives import jobs
+from queueing import stored_jobs
 from queueing.models import Redrive, TaskQueue
+from queueing.stored_jobs import StoredJob
 
-REDRIVE_SLICE_SECONDS = 10.0
-"""How long a redrive keeps one of the two threads that sweeps use; then it queues again."""
+JOB_SLICE_SECONDS = 10.0
+"""How long a job keeps one of the two threads that sweeps use; then it queues again."""
 
 
 @worker_ready.connect
@@ -110,9 +115,11 @@ def prune(**_: Any) -> None:
 
 @shared_task(name="ai_tasks.resume_redrives", ignore_result=True)
 def resume_redrives(**_: Any) -> None:
-    """Have a worker go on with each redrive that is due: new ones, rated ones, and those whose runner went away."""
+    """Have a worker go on with each job that is due: new ones, rated ones, and those whose runner went away."""
     for redrive_id in Redrive.objects.due(clock.now()).values_list("pk", flat=True):
         send_redrive(redrive_id)
+    for job_id in BulkJob.objects.due(clock.now()).values_list("pk", flat=True):
+        send_bulk_job(job_id)
 
 
 def send_redrive(redrive_id: UUID) -> None:
@@ -122,22 +129,47 @@ def send_redrive(redrive_id: UUID) -> None:
     )
 
 
+def send_bulk_job(job_id: UUID) -> None:
+    """The same for a bulk job."""
+    bulk_job.apply_async(kwargs={"job_id": str(job_id)}, task_id=str(job_id), queue="control", retry=False, expires=30)
+
+
 @shared_task(name="ai_tasks.redrive", bind=True, ignore_result=False)
 def redrive(self: Any, *, redrive_id: str, **_: Any) -> dict[str, Any]:
     """Send dead letters back for some seconds; progress, and at last the counts, are kept among the results."""
-    give_up_at = time.monotonic() + REDRIVE_SLICE_SECONDS
-    with closing(jobs.carry_out(UUID(redrive_id))) as batches:
+    return _go_on(self, Redrive, jobs.carry_out(UUID(redrive_id)), UUID(redrive_id), send_redrive)
+
+
+@shared_task(name="ai_tasks.bulk_job", bind=True, ignore_result=False)
+def bulk_job(self: Any, *, job_id: str, **_: Any) -> dict[str, Any]:
+    """Do a bulk job for some seconds; otherwise as `redrive`."""
+    return _go_on(self, BulkJob, bulk.carry_out(UUID(job_id)), UUID(job_id), send_bulk_job)
+
+
+def _go_on(
+    celery_task: Any, kind: type[Any], batches: Generator[Any, None, None], job_id: UUID, again: Callable[[UUID], None]
+) -> dict[str, Any]:
+    give_up_at = time.monotonic() + JOB_SLICE_SECONDS
+    with closing(batches):
         for job in batches:
-            self.update_state(state="PROGRESS", meta=jobs.progress(job))
+            celery_task.update_state(state="PROGRESS", meta=stored_jobs.progress(job))
             if time.monotonic() > give_up_at:
                 break
-    job = Redrive.objects.get(pk=redrive_id)
-    if job.state != Redrive.State.RUNNING:
-        return jobs.progress(job)
-    if Redrive.objects.due(clock.now()).filter(pk=job.pk).exists():
-        send_redrive(job.pk)
+    job = kind.objects.get(pk=job_id)
+    if job.state != StoredJob.State.RUNNING:
+        return stored_jobs.progress(job)
+    if kind.objects.due(clock.now()).filter(pk=job_id).exists():
+        again(job_id)
     # Without a result of this slice: what was told last stands.
     raise Ignore
+
+
+@shared_task(name="ai_tasks.watch", ignore_result=True)
+def watch(**_: Any) -> None:
+    """End what operators set for a while."""
+    now = clock.now()
+    circuits.give_back_due(now)
+    limits.revert_due(now)
 
 
 @shared_task(name="ai_tasks.tidy")

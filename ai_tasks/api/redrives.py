@@ -18,7 +18,7 @@ from ai_tasks.api.problems import refuse
 from ai_tasks.api.serializers import PRINTABLE
 from ai_tasks.api.views import TASK_ID
 from ai_tasks.errors import NotPossible
-from ai_tasks.ops import audit, letters
+from ai_tasks.ops import audit, jobs, letters
 from ai_tasks.oversight.actions import Action
 from ai_tasks.pagination import page
 from ai_tasks.redrives.preview import preview
@@ -109,7 +109,7 @@ class RedriveStop(DeadLetterView):
     def post(self, request: Request, redrive_id: str) -> Response:
         """Send nothing more; what was sent goes on. One that has ended stays as it is."""
         job = _find(redrive_id)
-        letters.stop_redrive(job, audit.by_request(request))
+        jobs.stop_job(job, audit.by_request(request))
         return Response(_shape(_find(redrive_id)))
 
 
@@ -129,7 +129,7 @@ class RedriveResume(DeadLetterView):
         job = _find(redrive_id)
         if job.state == Redrive.State.FINISHED:
             raise NotPossible("It is finished.")
-        letters.resume_redrive(job, audit.by_request(request))
+        jobs.resume_job(job, audit.by_request(request))
         return Response(_shape(_find(redrive_id)))
 
 

@@ -56,26 +56,6 @@ def redrive_edited(letter: DeadLetter, changes: Mapping[str, Any], by: By) -> AI
     return copy
 
 
-@transaction.atomic
-def stop_redrive(job: Redrive, by: By) -> bool:
-    """Send nothing more; what was sent goes on. True if it ran."""
-    stopped = Redrive.objects.stop(job.pk, by=by.name, now=by.at)
-    if stopped:
-        before, after = {"state": "running"}, {"state": "stopped"}
-        audit.write(by, Action.STOP_JOB, Kind.JOB, job.pk, before=before, after=after)
-    return stopped
-
-
-@transaction.atomic
-def resume_redrive(job: Redrive, by: By) -> bool:
-    """Let a stopped redrive go on from where it was; True if it was stopped."""
-    resumed = Redrive.objects.resume(job.pk, now=by.at)
-    if resumed:
-        before, after = {"state": "stopped"}, {"state": "running"}
-        audit.write(by, Action.RESUME_JOB, Kind.JOB, job.pk, before=before, after=after)
-    return resumed
-
-
 def _short(filters: Mapping[str, Any]) -> dict[str, Any]:
     """Return checked filters as the audit keeps them: of many ids only how many."""
     ids = filters.get("ids", [])

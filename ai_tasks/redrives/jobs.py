@@ -1,15 +1,14 @@
 """
 Begin a redrive and carry it out.
 
-queueing stores the job; here its letters, tasks and entries move together. Each batch is one transaction that also
-moves the job's cursor, so that a runner may be killed at any point; by a lease a job is one runner's at a time.
+queueing stores the job (queueing.stored_jobs); here its letters, tasks and entries move together.
 """
 
 import logging
 from collections.abc import Callable, Generator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, transaction
 
@@ -18,6 +17,7 @@ from ai_tasks.errors import QueueFull, TaskError
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.redrives.places import PassedOver, Place, Standing, place, refuse_unknown
 from providers.types import storable
+from queueing import stored_jobs
 from queueing.dead_letters.verbs import Chosen
 from queueing.errors import AlreadyQueued
 from queueing.models import DeadLetter, Redrive, TaskQueue
@@ -26,8 +26,7 @@ logger = logging.getLogger(__name__)
 
 BATCH = 50
 """Letters of one transaction: their owners' shares are locked until it ends, within tenths of a second."""
-LEASE = timedelta(seconds=60)
-"""How long a runner may be silent before another goes on."""
+LEASE = stored_jobs.LEASE
 HORIZON = timedelta(seconds=20)
 """How far ahead of its rate a job parks tasks: what a stop does not call back."""
 
@@ -58,21 +57,8 @@ def begin(
 
 
 def carry_out(redrive_id: UUID, *, tell: Callable[[], datetime] = clock.now) -> Generator[Redrive, None, None]:
-    """
-    Claim the job and yield it after each batch, until it ends or has nothing to do for now; closing gives it back.
-
-    Yields nothing when the job is not due or another runner has it.
-    """
-    runner, now = uuid4(), tell()
-    if not Redrive.objects.claim(redrive_id, runner, until=now + LEASE, now=now):
-        return
-    try:
-        while (job := send_batch(redrive_id, runner, tell())) is not None:
-            yield job
-            if job.state != Redrive.State.RUNNING or job.due_at > tell():
-                break
-    finally:
-        Redrive.objects.let_go(redrive_id, runner)
+    """Carry the job out as far as there is something to do; see queueing.stored_jobs."""
+    return stored_jobs.carry_out(Redrive.objects, redrive_id, send_batch, tell=tell)
 
 
 @transaction.atomic
@@ -86,8 +72,7 @@ def send_batch(redrive_id: UUID, runner: UUID, now: datetime) -> Redrive | None:
     job: Redrive | None = Redrive.objects.held_by(runner).select_for_update().filter(pk=redrive_id).first()
     if job is None:
         return None
-    job.started_at = job.started_at or now
-    job.leased_until, job.due_at = now + LEASE, now
+    job.renew(now)
     room = _room(job, now)
     ahead = list(
         _left(job).filter(**({"pk__gt": job.cursor} if job.cursor else {})).values_list("pk", "task_id")[:room]
@@ -99,15 +84,9 @@ def send_batch(redrive_id: UUID, runner: UUID, now: datetime) -> Redrive | None:
         # A full queue refused some: they are tried again from the first on.
         job.cursor, job.due_at = None, now + max(wait, TRY_AGAIN)
     else:
-        job.state, job.finished_at, job.runner, job.leased_until = Redrive.State.FINISHED, now, None, None
+        job.finish(now)
     job.save()
     return job
-
-
-def progress(job: Redrive) -> dict[str, Any]:
-    """Return how far the job is, as JSON."""
-    counts = {name: getattr(job, name) for name in ("total", "done", "skipped", "failed")}
-    return {"redrive_id": str(job.pk), "state": str(job.state), **counts}
 
 
 def _left(job: Redrive) -> Any:

@@ -7,13 +7,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, OuterRef, Subquery, Sum
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
 
 from ai_tasks import clock
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.redrives.places import PassedOver, Standing, place, refuse_unknown
 from providers import gateway
-from providers.types import Usage
+from providers.types import Candidate, Usage
 from queueing.dead_letters.verbs import Chosen
 from queueing.models import Redrive, TaskQueue
 
@@ -67,3 +67,14 @@ def _standings(chosen: Chosen) -> Iterator[tuple[Standing, int, Usage]]:
         count = row["count"]
         usage = Usage(input_tokens=row["inputs"] // count, output_tokens=row["outputs"] // count)
         yield Standing(row["status"], row["route"] or [], row["position"] or 0), count, usage
+
+
+def cost_of_letters(letters: QuerySet[Any], now: datetime) -> tuple[Decimal, int]:
+    """Return the most that these letters' tasks may cost where they died, and how many have no price there."""
+    cost, unpriced = ZERO, 0
+    counted = letters.order_by().values("provider", "model").annotate(count=Count("pk"))
+    for row in counted.annotate(inputs=Sum("estimate_input_tokens"), outputs=Sum("max_output_tokens")):
+        usage = Usage(input_tokens=row["inputs"], output_tokens=row["outputs"])
+        each = gateway.cost_usd(Candidate(row["provider"], row["model"]), usage, now)
+        cost, unpriced = cost + (each or ZERO), unpriced + (row["count"] if each is None else 0)
+    return cost, unpriced

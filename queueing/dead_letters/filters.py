@@ -63,11 +63,11 @@ def condition(filters: Mapping[str, Any]) -> Q:
 
 def _check_of(name: str) -> Callable[[str, Any], Any]:
     if name in IDS:
-        return _ids
+        return as_ids
     if name in TIMES:
-        return _moment
+        return as_moment
     if name in WORDS:
-        return _words
+        return as_words
     raise BadFilter(name, f"There is no such filter; there are {', '.join(NAMES)}.")
 
 
@@ -78,14 +78,16 @@ def _several(name: str, value: Any, most: int) -> list[Any]:
     return values
 
 
-def _ids(name: str, value: Any) -> list[str]:
+def as_ids(name: str, value: Any) -> list[str]:
+    """Return ids as text; raises BadFilter."""
     try:
         return [str(each if isinstance(each, UUID) else UUID(each)) for each in _several(name, value, MOST_IDS)]
     except (ValueError, AttributeError, TypeError) as error:
         raise BadFilter(name, "An id is a UUID.") from error
 
 
-def _words(name: str, value: Any) -> list[str]:
+def as_words(name: str, value: Any) -> list[str]:
+    """Return words, printable and of a readable length; raises BadFilter."""
     words = _several(name, value, MOST_WORDS)
     for word in words:
         if not (isinstance(word, str) and 1 <= len(word) <= WORD_LENGTH and word.isprintable()):
@@ -95,7 +97,8 @@ def _words(name: str, value: Any) -> list[str]:
     return [str(word) for word in words]
 
 
-def _moment(name: str, value: Any) -> str:
+def as_moment(name: str, value: Any) -> str:
+    """Return a time in ISO 8601; raises BadFilter."""
     moment = _parsed(value)
     if moment is None or moment.tzinfo is None or not 1970 < moment.year < 9999:
         raise BadFilter(name, "Not an ISO 8601 date and time with its offset.")

@@ -4,72 +4,37 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from queueing.dead_letters.managers import DeadLetterManager, RedriveManager
+from queueing.dead_letters.managers import DeadLetterManager
 from queueing.ids import uuid7
 from queueing.states import Lane
+from queueing.stored_jobs import StoredJob
 
 
-class Redrive(models.Model):
-    """One person's wish to send dead letters back: which, where to, how fast, how far."""
+class Redrive(StoredJob):
+    """
+    One person's wish to send dead letters back: which, where to, how fast, how far.
 
-    class State(models.TextChoices):
-        """How far the job is."""
-
-        RUNNING = "running", _("running")
-        STOPPED = "stopped", _("stopped")
-        FINISHED = "finished", _("finished")
+    Done are tasks that are pending again; skipped are letters whose task is live, has ended otherwise or is gone.
+    """
 
     SAME, FALLBACK = "same", "fallback"
     """As `provider`: where the letter's task died, and the candidate of its route after that."""
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    state = models.CharField(max_length=10, choices=State.choices, default=State.RUNNING)
-    filters = models.JSONField(default=dict)
-    """What was chosen, as queueing.dead_letters.filters checked it; of letters up to `created_at` only."""
     provider = models.CharField(max_length=161, default=SAME)
     """`same`, `fallback`, a provider of the tasks' routes, or `provider/model`."""
     rate_per_second = models.FloatField(null=True, blank=True)
     """How many tasks may start a second; null: as fast as the provider's limits let them."""
-    requested_by = models.CharField(max_length=150)
-    reason = models.CharField(max_length=200, blank=True, default="")
-    total = models.PositiveIntegerField(default=0)
-    """Letters that were chosen when it was made."""
-    done = models.PositiveIntegerField(default=0)
-    """Tasks that are pending again."""
-    skipped = models.PositiveIntegerField(default=0)
-    """Letters whose task is live, has ended otherwise or is gone."""
-    failed = models.PositiveIntegerField(default=0)
-    """Letters whose task could not be made pending."""
-    cursor = models.UUIDField(null=True, blank=True)
-    """The last letter that was dealt with; they are taken in the order of their ids."""
     next_slot_at = models.DateTimeField(null=True, blank=True)
     """When the next task may start, where there is a rate."""
-    due_at = models.DateTimeField()
-    """When to go on at the earliest."""
-    runner = models.UUIDField(null=True, blank=True)
-    """Who works on it, until `leased_until`."""
-    leased_until = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
-    stopped_at = models.DateTimeField(null=True, blank=True)
-    stopped_by = models.CharField(max_length=150, blank=True, default="")
 
-    objects = RedriveManager()
-
-    class Meta:
+    class Meta(StoredJob.Meta):
         constraints = [
             models.CheckConstraint(
                 condition=Q(rate_per_second=None) | Q(rate_per_second__gt=0), name="redrive_rate_positive"
             ),
         ]
-        indexes = [models.Index(fields=("due_at",), condition=Q(state="running"), name="redrive_due")]
-        ordering = ("-id",)
         verbose_name = _("redrive")
         verbose_name_plural = _("redrives")
-
-    def __str__(self) -> str:
-        return f"{self.id} ({self.state})"
 
 
 class DeadLetter(models.Model):

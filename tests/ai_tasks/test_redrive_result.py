@@ -35,7 +35,7 @@ def test_a_finished_job_leaves_its_counts(alice: User) -> None:
 
     work(job)
 
-    counts = {"redrive_id": str(job.pk), "total": 60, "done": 60, "skipped": 0, "failed": 0}
+    counts = {"job_id": str(job.pk), "total": 60, "done": 60, "skipped": 0, "failed": 0}
     assert result_of(job) == ("SUCCESS", {**counts, "state": "finished"})
 
 

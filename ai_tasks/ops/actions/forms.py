@@ -9,7 +9,10 @@ from django.utils.translation import gettext_lazy as _
 
 from ai_tasks import clock
 from ai_tasks.ops.audit import REASON_LENGTH
+from providers import routing
 from providers.types import Limits
+from queueing.models import Redrive
+from queueing.states import Priority
 
 MINUTE, HOUR, DAY = 1, 60, 24 * 60
 LONGEST_MINUTES = 30 * DAY
@@ -137,3 +140,59 @@ class LimitsForm(WishForm):
 def limits_of(wish: Any) -> Limits:
     """Return the bounds that were filled in."""
     return Limits(*(wish.get(name) for name in ("max_concurrency", "requests_per_minute", "tokens_per_minute")))
+
+
+class PriorityForm(WishForm):
+    """Which class."""
+
+    priority = forms.TypedChoiceField(label=_("New class"), coerce=int, choices=Priority.choices)
+    field_order: Sequence[str] = ("priority", "reason")
+
+
+class OrderForm(PriorityForm):
+    """Which class, or none: the order anew."""
+
+    priority = forms.TypedChoiceField(
+        label=_("New class"),
+        coerce=int,
+        empty_value=None,
+        required=False,
+        choices=[("", _("as it is; only the order is derived anew")), *Priority.choices],
+    )
+
+
+class RedriveForm(WishForm):
+    """Where to, and how fast."""
+
+    provider = forms.ChoiceField(label=_("Where to"), choices=())
+    rate = forms.FloatField(
+        label=_("Tasks a second"),
+        required=False,
+        min_value=0.001,
+        max_value=1_000,
+        help_text=_("Empty: as fast as the limits allow."),
+    )
+    field_order: Sequence[str] = ("provider", "rate", "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["provider"]
+        field.choices = [
+            (Redrive.SAME, _("where they died")),
+            (Redrive.FALLBACK, _("the next place of their route")),
+            *((slug, slug) for slug in routing.slugs()),
+        ]
+
+
+class EditForm(WishForm):
+    """What the copy has otherwise."""
+
+    model = forms.CharField(label=_("Model"), max_length=160, validators=[_printable])
+    priority = forms.TypedChoiceField(label=_("Class"), coerce=int, choices=Priority.choices)
+    input = forms.JSONField(
+        label=_("Input"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false"}),
+        help_text=_("As JSON; empty: as it was."),
+    )
+    field_order: Sequence[str] = ("model", "priority", "input", "reason")

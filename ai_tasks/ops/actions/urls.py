@@ -4,7 +4,7 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import path
 
-from ai_tasks.ops.actions import providers
+from ai_tasks.ops.actions import jobs, letters, providers, tasks
 from ai_tasks.ops.actions.record import AuditPage
 from ai_tasks.ops.actions.wish import WishPage
 
@@ -16,6 +16,14 @@ PAGES: tuple[type[WishPage], ...] = (
     providers.ForceFallback,
     providers.Probe,
     providers.SetLimits,
+    tasks.CancelTasks,
+    tasks.RetryTasks,
+    tasks.Reprioritise,
+    letters.RedriveLetters,
+    letters.DiscardLetters,
+    letters.EditLetter,
+    jobs.StopJob,
+    jobs.ResumeJob,
 )
 DO = {page.action.value: page.as_view() for page in PAGES}
 
@@ -29,5 +37,7 @@ def do(request: HttpRequest, action: str) -> HttpResponseBase:
 
 urlpatterns = [
     path("do/<slug:action>/", do, name="do"),
+    path("jobs/", jobs.JobsPage.as_view(), name="jobs"),
+    path("jobs/<uuid:job_id>/", jobs.JobPage.as_view(), name="job"),
     path("audit/", AuditPage.as_view(), name="audit"),
 ]

@@ -27,5 +27,6 @@ PLACES = (
     Place("statistics", _("Statistics"), "ai_tasks.view_taskstat"),
     Place("costs", _("Costs"), "ai_tasks.view_costs"),
     Place("health", _("Health"), "ai_tasks.view_workerprocess"),
+    Place("jobs", _("Jobs"), "queueing.view_redrive", ("job",)),
     Place("audit", _("Audit"), "ai_tasks.view_auditentry"),
 )

@@ -12,7 +12,9 @@ from django.urls import reverse
 
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.ops.pages.nav import PLACES
+from ai_tasks.redrives import jobs
 from providers.errors import BadRequest
+from queueing.models import Redrive
 from tests.ai_tasks.conftest import MakeBudget
 from tests.ai_tasks.graves import bury
 from tests.ai_tasks.ops.conftest import SignIn
@@ -25,6 +27,7 @@ NEEDS = {name: place.needs for place in PLACES for name in (place.name, *place.w
 ARGUMENTS: dict[str, Callable[[], list[object]]] = {
     "provider": lambda: ["simulator"],
     "queue": lambda: ["simulator"],
+    "job": lambda: [(Redrive.objects.first() or jobs.begin({}, by="<script>alert(1)</script>")).pk],
     "task": lambda: [AIGenerationTask.objects.latest("finished_at").pk],
 }
 every_page = pytest.mark.parametrize("name", NEEDS)

@@ -11,13 +11,28 @@ from ai_tasks.models import AuditEntry
 from ai_tasks.ops.actions import tokens
 from ai_tasks.ops.actions.urls import DO
 from ai_tasks.oversight.actions import Action
+from ai_tasks.redrives import jobs
+from queueing.models import Redrive
+from tests.ai_tasks.graves import bury, letter_of
 from tests.ai_tasks.ops.people import in_role
 from tests.ai_tasks.ops.wishes import address, wish
+from tests.engine import NOW, text_task
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("providers_ready")]
 
 Case = Callable[[User], tuple[dict[str, Any], dict[str, Any]]]
 """Returns what the address names, and what is filled in."""
+
+
+def begun(alice: User) -> Redrive:
+    bury(alice)
+    return jobs.begin({}, by="bob")
+
+
+def stopped(alice: User) -> Redrive:
+    job = begun(alice)
+    Redrive.objects.stop(job.pk, by="bob", now=NOW)
+    return job
 
 
 def at_simulator(**filled: Any) -> Case:
@@ -32,6 +47,17 @@ CASES: dict[Action, Case] = {
     Action.FORCE_FALLBACK: at_simulator(minutes="60"),
     Action.PROBE_PROVIDER: at_simulator(model="sim-1"),
     Action.SET_LIMITS: at_simulator(max_concurrency="5"),
+    Action.CANCEL_TASK: lambda alice: ({"task": text_task(alice).pk}, {}),
+    Action.RETRY_TASK: lambda alice: ({"task": bury(alice)[0].pk}, {}),
+    Action.REPRIORITISE: lambda alice: ({"task": text_task(alice).pk}, {"priority": "0"}),
+    Action.REDRIVE: lambda alice: ({"ids": letter_of(bury(alice)[0]).pk}, {"provider": "same", "rate": "5"}),
+    Action.DISCARD: lambda alice: ({"ids": letter_of(bury(alice)[0]).pk}, {}),
+    Action.EDIT_REDRIVE: lambda alice: (
+        {"ids": letter_of(bury(alice)[0]).pk},
+        {"model": "default", "priority": "2", "input": '{"prompt": "Another."}'},
+    ),
+    Action.STOP_JOB: lambda alice: ({"job": begun(alice).pk}, {}),
+    Action.RESUME_JOB: lambda alice: ({"job": stopped(alice).pk}, {}),
 }
 every_action = pytest.mark.parametrize("action", CASES)
 
