@@ -1,17 +1,13 @@
 """No violation of WCAG 2.2 AA that axe can find, in any state of the page, theme, width and language."""
 
-from importlib.resources import files
-from typing import Any
-
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
+from tests.browser.axe import LOOKS, violations
 from tests.browser.chat import LONG, QUICK, Api, Ask, Open, wait_until_done
 
 pytestmark = pytest.mark.browser
 
-AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 EVERYTHING = """# Head
 
 Some **bold** words, `code`, a [link](https://a.example/) and $x^2$.
@@ -30,23 +26,6 @@ def f(x: int) -> str:  # a comment
 1. one
 2. two
 """
-LOOKS: dict[str, dict[str, Any]] = {
-    "light": {},
-    "dark": {"color_scheme": "dark"},
-    "phone": {"viewport": {"width": 390, "height": 844}},
-    "dark phone in Japanese": {
-        "viewport": {"width": 390, "height": 844},
-        "color_scheme": "dark",
-        "locale": "ja-JP",
-    },
-}
-
-
-def violations(page: Page, within: str = "html") -> list[str]:
-    # Through the debugger, not as a script element: the page's policy would bar that, and shall.
-    page.evaluate(f"() => {{ {AXE} }}")
-    found = page.evaluate("([within, values]) => axe.run(within, {runOnly: {type: 'tag', values}})", [within, TAGS])
-    return [f"{each['id']}: {node['html'][:200]}" for each in found["violations"] for node in each["nodes"]]
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -46,7 +46,7 @@ const swap = (html) => {
     if (twin) twin.open = open.open;
   }
   // A form that is being filled in is not put back.
-  for (const form of region.querySelectorAll("form[id]")) fresh.getElementById(form.id)?.replaceWith(form);
+  for (const form of region.querySelectorAll("form[id]")) fresh.getElementById(form.getAttribute("id"))?.replaceWith(form);
   const place = placeOf(document.activeElement);
   region.replaceChildren(...fresh.body.childNodes);
   if (place) region.querySelector(place)?.focus({ preventScroll: true });
