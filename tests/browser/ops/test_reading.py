@@ -81,7 +81,7 @@ def test_at_the_end_of_the_month_costs_are_found_narrowed_and_taken_away(
 
     download.value.save_as(tmp_path / "costs.csv")
     with (tmp_path / "costs.csv").open(encoding="utf-8-sig") as file:
-        total = sum(Decimal(row["cost_usd"]) for row in csv.DictReader(file))
+        total = sum((Decimal(row["cost_usd"]) for row in csv.DictReader(file)), Decimal(0))
     expect(page.locator(".pills span").first).to_have_attribute("title", f"{total.normalize():f} USD")
     assert total > 0
     assert finger.taps <= 5
