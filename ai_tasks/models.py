@@ -12,6 +12,7 @@ from ai_tasks.accounts.rollup_models import RollupState, StaleMinute, TaskStat, 
 from ai_tasks.chunks import Piece, unfold
 from ai_tasks.ids import uuid7
 from ai_tasks.managers import AIGenerationTaskManager, ChunkManager, WorkerProcessManager
+from ai_tasks.oversight.alerts import Alert
 from ai_tasks.oversight.jobs import BulkJob, JobOutcome
 from ai_tasks.oversight.models import AuditEntry
 from ai_tasks.states import ACTIVE, ChunkKind, TaskStatus
@@ -20,6 +21,7 @@ from queueing.states import Lane, Priority
 
 __all__ = [
     "AIGenerationTask",
+    "Alert",
     "ApiKey",
     "Attempt",
     "AuditEntry",

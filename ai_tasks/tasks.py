@@ -14,7 +14,7 @@ from django.conf import settings
 from ai_tasks import clock, dispatch, execution, finish_hooks, quarantine, retention, rollups, sweeps, worker
 from ai_tasks.accounts import alarms
 from ai_tasks.models import BulkJob
-from ai_tasks.ops import bulk, circuits, limits
+from ai_tasks.ops import alerts, bulk, circuits, limits
 from ai_tasks.redrives import jobs
 from queueing import stored_jobs
 from queueing.models import Redrive, TaskQueue
@@ -170,6 +170,13 @@ def watch(**_: Any) -> None:
     now = clock.now()
     circuits.give_back_due(now)
     limits.revert_due(now)
+
+
+@shared_task(name="ai_tasks.alert", ignore_result=True)
+def alert(**_: Any) -> None:
+    """Raise and clear alerts, and mail the new ones."""
+    alerts.sweep(clock.now())
+    alerts.mail_due(clock.now())
 
 
 @shared_task(name="ai_tasks.tidy")

@@ -30,6 +30,7 @@ app.conf.beat_schedule = {
     "finish-hooks": _every(5, "ai_tasks.run_finish_hooks"),
     "redrives": _every(2, "ai_tasks.resume_redrives"),
     "watch": _every(5, "ai_tasks.watch"),
+    "alerts": _every(10, "ai_tasks.alert"),
     "rollups": _every(60, "ai_tasks.roll_up"),
     "retention": _every(300, "ai_tasks.prune"),
     "flow": _every(60, "ai_tasks.note_flow"),

@@ -198,6 +198,14 @@ AI_KEEP_DEAD_LETTERS = timedelta(days=env.integer("AI_KEEP_DEAD_LETTERS_DAYS", 9
 """How long dead letters are kept that were redriven or discarded; open ones are kept, and so are their payloads."""
 AI_ENVIRONMENT = env.text("AI_ENVIRONMENT", "")
 """What the console calls this installation in its head, as `production`; empty: nothing."""
+AI_ALERT_EMAILS = env.words("AI_ALERT_EMAILS", [])
+"""Whom alerts are mailed to; nobody: they are on the console and on `/ws/operations/` alone."""
+EMAIL_HOST = env.text("EMAIL_HOST", "localhost")
+EMAIL_PORT = env.integer("EMAIL_PORT", 25, least=1)
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_USER"), env.text("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", default=False)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "tasuki@localhost")
 AI_DISPATCHER = env.boolean("AI_DISPATCHER", default=True)
 """May this process hand work to Celery?"""
 

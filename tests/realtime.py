@@ -11,7 +11,7 @@ DOCUMENT: dict[str, Any] = json.loads(
 )
 TYPES = {
     socket: {each["$ref"].rpartition("/")[2] for each in DOCUMENT["$defs"][socket]["oneOf"]}
-    for socket in ("tasks", "chat")
+    for socket in ("tasks", "chat", "operations")
 }
 _validators = {
     name: Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": DOCUMENT["$defs"]})

@@ -7,6 +7,7 @@ import pytest
 
 from ai_tasks import sockets
 from ai_tasks.consumers import TaskSocket
+from ai_tasks.operations_socket import NOT_STAFF
 from chat.consumers import NOT_FOUND, ChatSocket
 from tests.realtime import DOCUMENT, TYPES
 
@@ -17,10 +18,11 @@ CODES = (
     sockets.TRY_AGAIN_LATER,
     sockets.NOT_AUTHENTICATED,
     NOT_FOUND,
+    NOT_STAFF,
 )
 
 
-@pytest.mark.parametrize("name", sorted(TYPES["tasks"] | TYPES["chat"]))
+@pytest.mark.parametrize("name", sorted(TYPES["tasks"] | TYPES["chat"] | TYPES["operations"]))
 def test_every_frame_of_the_server_is_named(name: str) -> None:
     assert re.search(rf"`{re.escape(name)}\b", TEXT)
     assert DOCUMENT["$defs"][name]["description"]

@@ -35,6 +35,10 @@ class Trouble(NamedTuple):
     level: str
     """`bad` or `warn`."""
     text: str
+    kind: str = ""
+    """Of the alert that it is (ai_tasks.ops.alerts); empty: none."""
+    key: str = ""
+    """Which one of its kind."""
 
 
 class BudgetUse(NamedTuple):
@@ -55,7 +59,9 @@ def _of_provider(it: Standing) -> list[Trouble]:
     if it.state == "circuit_open":
         since = f"{circuit['opened_at']:%H:%M} UTC" if circuit["opened_at"] else "?"
         text = _("The circuit of %(provider)s is open since %(since)s (%(cause)s); %(waiting)s tasks wait.")
-        found.append(Trouble("bad", text % (name | {"since": since, "cause": circuit["cause"] or "?"})))
+        found.append(
+            Trouble("bad", text % (name | {"since": since, "cause": circuit["cause"] or "?"}), "circuit_open", it.slug)
+        )
     elif it.state == "paused" and it.paused:
         text = _("%(provider)s is paused: %(reason)s; %(waiting)s tasks wait.")
         found.append(Trouble("warn", text % (name | {"reason": it.paused.pause_reason or "?"})))
@@ -68,12 +74,12 @@ def _of_provider(it: Standing) -> list[Trouble]:
             "A task waits at %(provider)s for %(minutes)d minutes.",
             minutes,
         )
-        found.append(Trouble("warn", text % (name | {"minutes": minutes})))
+        found.append(Trouble("warn", text % (name | {"minutes": minutes}), "queue_age", it.slug))
     for lane in it.lanes:
         if lane.pressure == "full":
-            found.append(
-                Trouble("bad", _("The queue %(queue)s is full: new tasks are refused.") % {"queue": str(lane.queue)})
-            )
+            queue = str(lane.queue)
+            text = _("The queue %(queue)s is full: new tasks are refused.") % {"queue": queue}
+            found.append(Trouble("bad", text, "queue_full", queue))
     return found
 
 
@@ -85,7 +91,7 @@ def of_dead_letters(groups: Sequence[dict[str, Any]]) -> list[Trouble]:
     text = ngettext(
         "%(count)d dead letter came in the last hour.", "%(count)d dead letters came in the last hour.", hour
     )
-    return [Trouble("bad", text % {"count": hour})]
+    return [Trouble("bad", text % {"count": hour}, "dead_letters")]
 
 
 def budgets(now: datetime) -> list[BudgetUse]:
@@ -107,6 +113,8 @@ def of_budgets(used: Iterable[BudgetUse]) -> list[Trouble]:
         Trouble(
             "bad" if each.share >= 1 else "warn",
             text % {"budget": each.period.budget, "share": f"{each.share:.0%}", "period": each.period.period},
+            "budget_100" if each.share >= 1 else "budget_80",
+            f"{each.period.budget_id} {each.period.period}",
         )
         for each in used
         if each.share >= NEARLY_USED
@@ -118,15 +126,16 @@ def of_processes(now: datetime) -> list[Trouble]:
     rows = list(WorkerProcess.objects.filter(stopping_at=None).values_list("hostname", "pid", "last_seen_at"))
     silent = [row for row in rows if row[2] < now - SILENT_AFTER]
     found = [
-        Trouble("bad", _("Worker %(name)s is silent.") % {"name": f"{host}:{pid}"}) for host, pid, _seen in silent[:5]
+        Trouble("bad", _("Worker %(name)s is silent.") % {"name": name}, "silent_worker", name)
+        for name in [f"{host}:{pid}" for host, pid, _seen in silent[:5]]
     ]
     if len(rows) == len(silent):
-        found.insert(0, Trouble("bad", _("No worker is running: nothing is started.")))
+        found.insert(0, Trouble("bad", _("No worker is running: nothing is started."), "no_worker"))
     text = _("Sweeps are late: %(name)s %(minutes)d minutes ago.")
     for each in sweeps(now):
         if each.at and each.is_late:
             minutes = int((now - each.at).total_seconds() // 60)
-            found.append(Trouble("bad", text % {"name": each.name, "minutes": minutes}))
+            found.append(Trouble("bad", text % {"name": each.name, "minutes": minutes}, "late_sweep", str(each.name)))
     return found
 
 
