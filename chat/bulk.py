@@ -28,7 +28,7 @@ class SessionBulk(ChatView):
         operation_id="changeChatSessions",
         summary="Archive, take out or delete many chat sessions",
         request=serializers.BulkChange,
-        responses={200: serializers.BulkDocument, **problem_answers(400, 413, 415, 422)},
+        responses={200: serializers.BulkDocument, **problem_answers(422)},
     )
     def post(self, request: Request) -> Response:
         """Do it to at most a thousand of the caller's sessions; those that cannot be changed are skipped."""

@@ -50,7 +50,7 @@ class AttachmentCollection(ChatView):
         summary="Upload a picture or text",
         parameters=[NAME],
         request={"application/octet-stream": OpenApiTypes.BINARY},
-        responses={201: serializers.AttachmentDocument, **problem_answers(404, 409, 413, 422)},
+        responses={201: serializers.AttachmentDocument, **problem_answers(404, 409, 422)},
     )
     def post(self, request: Request, session_id: str) -> Response:
         """Keep the body, to be sent with a message. What it is, is read from its bytes. Unsent it is kept for a day."""

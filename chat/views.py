@@ -80,7 +80,7 @@ class SessionCollection(ChatView):
         summary="Start a chat session",
         parameters=[IDEMPOTENCY_KEY],
         request=serializers.SessionCreate,
-        responses={201: serializers.SessionDocument, **problem_answers(400, 409, 413, 415, 422)},
+        responses={201: serializers.SessionDocument, **problem_answers(409, 422)},
     )
     def post(self, request: Request) -> Response:
         """Start a session; about one item there is at most one active one: 409."""
@@ -117,7 +117,7 @@ class SessionDetail(ChatView):
         operation_id="changeChatSession",
         summary="Rename, archive or set up a chat session",
         request=serializers.SessionChange,
-        responses={200: serializers.SessionDocument, **problem_answers(400, 404, 409, 413, 415, 422)},
+        responses={200: serializers.SessionDocument, **problem_answers(404, 409, 422)},
     )
     def patch(self, request: Request, session_id: str) -> Response:
         """Change what is given and return the session."""
@@ -176,7 +176,7 @@ class MessageCollection(ChatView):
         summary="Send a message",
         parameters=[IDEMPOTENCY_KEY],
         request=serializers.MessageCreate,
-        responses={202: serializers.SentDocument, **problem_answers(400, 402, 404, 409, 413, 415, 422, 429)},
+        responses={202: serializers.SentDocument, **problem_answers(402, 404, 409, 422, 429)},
     )
     def post(self, request: Request, session_id: str) -> Response:
         """Accept a message; its reply is being written from here on, whatever happens."""

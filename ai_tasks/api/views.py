@@ -75,7 +75,7 @@ class TaskCollection(TaskView):
         summary="Create a task",
         parameters=[IDEMPOTENCY_KEY, WAIT],
         request=TaskCreate,
-        responses={202: documents.TaskDocument, **documents.problem_answers(400, 402, 409, 413, 415, 422, 429)},
+        responses={202: documents.TaskDocument, **documents.problem_answers(402, 409, 422, 429)},
     )
     def post(self, request: Request) -> Response:
         """Accept a task: from here on it ends, whatever happens."""
@@ -116,7 +116,7 @@ class TaskBulk(TaskView):
         summary="Create up to 1,000 tasks, all or none",
         parameters=[IDEMPOTENCY_KEY],
         request=TasksCreate,
-        responses={202: documents.TaskBatch, **documents.problem_answers(400, 402, 409, 413, 415, 422, 429)},
+        responses={202: documents.TaskBatch, **documents.problem_answers(402, 409, 422, 429)},
     )
     def post(self, request: Request) -> Response:
         """Accept the tasks, in the order in which they stand; where one cannot be, none is."""

@@ -81,8 +81,8 @@ def open_chat(open_page: Open, sockets: list[WebSocketRoute]) -> Callable[[str],
 
 
 @pytest.fixture
-def harm(request: pytest.FixtureRequest, stack: Stack, sockets: list[WebSocketRoute]) -> Harm:
-    """Return what befalls the page: the fault of this name."""
+def harm(request: pytest.FixtureRequest, stack: Stack, sockets: list[WebSocketRoute]) -> Iterator[Harm]:
+    """Return what befalls the page: the fault of this name; the server is back when the test ends."""
 
     def kill_the_web_process(page: Page) -> None:
         stack.kill("web")
@@ -93,7 +93,8 @@ def harm(request: pytest.FixtureRequest, stack: Stack, sockets: list[WebSocketRo
         "socket cut": lambda page: sockets[-1].close(code=1012),
         "web process killed": kill_the_web_process,
     }
-    return faults[request.param]
+    yield faults[request.param]
+    stack.wait_until_ready()
 
 
 def wait_for_part(page: Page, percent: int) -> None:
@@ -106,9 +107,10 @@ def wait_until(page: Page, state: str) -> None:
     expect(page.locator(".message.assistant").last).to_have_attribute("data-state", state, timeout=PATIENCE_MS)
 
 
-def assert_whole(page: Page, api: Api, session_id: str) -> None:
+def assert_whole(page: Page, api: Api, session_id: str, stack: Stack) -> None:
     """What is to be read is what is stored, to the letter, and nothing spins any more."""
     wait_until(page, "done")
+    stack.wait_until_ready()
     assert answer_of(page).inner_text() == reply_of(api, session_id)["content"] == TEXT
     expect(page.locator(".progress:visible")).to_have_count(0)
     expect(page.locator("#send")).to_have_text("Send")
@@ -117,7 +119,7 @@ def assert_whole(page: Page, api: Api, session_id: str) -> None:
 
 @pytest.mark.parametrize("harm", FAULTS, indirect=True)
 def test_an_answer_is_whole_after_it_befell_each_part(
-    open_chat: Callable[[str], Page], ask: Ask, api: Api, harm: Harm
+    open_chat: Callable[[str], Page], ask: Ask, api: Api, harm: Harm, stack: Stack
 ) -> None:
     session_id = ask(simulate=SLOWLY)
     page = open_chat(session_id)
@@ -126,7 +128,7 @@ def test_an_answer_is_whole_after_it_befell_each_part(
         wait_for_part(page, percent)
         harm(page)
 
-    assert_whole(page, api, session_id)
+    assert_whole(page, api, session_id, stack)
 
 
 @pytest.mark.parametrize("harm", FAULTS, indirect=True)
@@ -160,7 +162,7 @@ def test_a_killed_worker_costs_its_readers_time_alone(
     stack.spawn("worker-1")
 
     for session_id, page in chats:
-        assert_whole(page, api, session_id)
+        assert_whole(page, api, session_id, stack)
     tasks = [reply_of(api, session_id)["task_id"] for session_id, _ in chats]
     client = Client(standalone.url, standalone.api_key)
     eventually(
