@@ -41,6 +41,7 @@ class TasksPage(Page):
         found = search(narrowed, before)
         return {
             "chosen": chosen,
+            "query": {name: chosen[name] for name in ("id", *WORDS) if chosen[name]},
             "mistake": mistake,
             "statuses": TaskStatus.choices,
             "types": sorted(registry.all_types()),
