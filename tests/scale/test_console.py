@@ -1,4 +1,4 @@
-"""A million tasks, fifty thousand dead letters, two hundred thousand that wait: every page of the console reads little."""
+"""A million tasks, fifty thousand dead letters, two hundred thousand waiting: each page of the console reads little."""
 
 import re
 from collections.abc import Callable, Iterator
