@@ -45,6 +45,8 @@ class _Kind:
     """Its shortest span."""
     write: Callable[[datetime, datetime, datetime], None]
     """Make the rows of [begins, end) anew, both multiples of the step, those of whole hours included, at `now`."""
+    merge_days: Callable[[datetime, datetime], None]
+    """Make the rows of days anew from the shorter ones."""
 
 
 def roll_up(now: datetime, *, most: int = MOST_STEPS) -> int:
@@ -85,8 +87,8 @@ def _write_again(kind: _Kind, state: RollupState, hour: datetime, now: datetime)
     if hour < end:
         # A clock that was set back must not make an hour that has its row look unfinished.
         kind.write(hour, end, max(now, state.hour_until + SECOND_LOOK))
-    if kind.name == TASKS and floor(hour, DAY) < state.day_until:
-        _merge_days(floor(hour, DAY), floor(hour, DAY) + DAY)
+    if floor(hour, DAY) < state.day_until:
+        kind.merge_days(floor(hour, DAY), floor(hour, DAY) + DAY)
 
 
 def _locked(kind: _Kind) -> RollupState | None:
@@ -131,8 +133,8 @@ def _finish_hour(kind: _Kind, state: RollupState, over: datetime, now: datetime)
         kind.write(hour, hour + HOUR, now)
     hour_until = min(over, hour + HOUR)
     day_until = floor(hour_until, DAY)
-    if kind.name == TASKS and state.day_until < day_until:
-        _merge_days(state.day_until, day_until)
+    if state.day_until < day_until:
+        kind.merge_days(state.day_until, day_until)
     until = max(state.until, hour_until)
     RollupState.objects.filter(pk=state.pk).update(until=until, hour_until=hour_until, day_until=day_until)
 
@@ -175,7 +177,7 @@ def _by(step: timedelta, parts: Tallies) -> Tallies:
     return sums
 
 
-def _merge_days(begins: datetime, end: datetime) -> None:
+def _merge_days_of_tasks(begins: datetime, end: datetime) -> None:
     """Make the rows of days anew from those of their hours."""
     sums: Tallies = defaultdict(Tally)
     for stat in TaskStat.objects.filter(period=Period.HOUR, starts_at__gte=begins, starts_at__lt=end).iterator():
@@ -193,15 +195,32 @@ def _replace(period: Period, begins: datetime, end: datetime, sums: Tallies) -> 
 
 
 def _write_usage(begins: datetime, end: datetime, now: datetime) -> None:
-    UsageStat.objects.filter(starts_at__gte=begins, starts_at__lt=end).delete()
+    UsageStat.objects.filter(period=QUARTERS, starts_at__gte=begins, starts_at__lt=end).delete()
     while begins < end:
         entries = LedgerEntry.objects.filter(created_at__gte=begins, created_at__lt=begins + QUARTER).order_by()
-        rows = entries.values("provider", "model", "owner_id", "task_type").annotate(**SUMS)
+        rows = entries.values(*USAGE_KEY).annotate(**SUMS)
         sums = [{name.removeprefix("sum_"): value for name, value in row.items()} for row in rows]
         UsageStat.objects.bulk_create([UsageStat(starts_at=begins, **row) for row in sums], batch_size=500)
         begins += QUARTER
 
 
+def _merge_days_of_usage(begins: datetime, end: datetime) -> None:
+    """Make the rows of days anew from those of their quarters, a day at a time."""
+    day = UsageStat.Period.DAY
+    UsageStat.objects.filter(period=day, starts_at__gte=begins, starts_at__lt=end).delete()
+    quarters = UsageStat.objects.filter(period=QUARTERS).order_by()
+    begins = max(begins, quarters.aggregate(first=Min("starts_at"))["first"] or end)
+    begins = floor(begins, DAY)
+    while begins < end:
+        parts = quarters.filter(starts_at__gte=begins, starts_at__lt=begins + DAY)
+        rows = parts.values(*USAGE_KEY).annotate(**{f"sum_{name}": Sum(name) for name in USAGE_SUMS})
+        sums = [{name.removeprefix("sum_"): value for name, value in row.items()} for row in rows]
+        UsageStat.objects.bulk_create([UsageStat(period=day, starts_at=begins, **row) for row in sums], batch_size=500)
+        begins += DAY
+
+
+QUARTERS = UsageStat.Period.QUARTER
+USAGE_KEY = ("provider", "model", "owner_id", "task_type")
 ADDED = ("unpriced", "input_tokens", "cache_read_tokens", "output_tokens", "reasoning_tokens", "amount_usd")
 SUMS = {
     "sum_calls": Count("id", filter=Q(kind="charge")),
@@ -210,11 +229,17 @@ SUMS = {
     **{f"sum_{name}": Sum(name, default=0) for name in ADDED},
 }
 """Under names that no column has."""
+USAGE_SUMS = ("calls", "estimated", "cache_write_tokens", *ADDED)
 
 
 KINDS = (
     _Kind(
-        TASKS, lambda: AIGenerationTask.objects.filter(finished_at__isnull=False), "finished_at", MINUTE, _write_tasks
+        TASKS,
+        lambda: AIGenerationTask.objects.filter(finished_at__isnull=False),
+        "finished_at",
+        MINUTE,
+        _write_tasks,
+        _merge_days_of_tasks,
     ),
-    _Kind(USAGE, LedgerEntry.objects.all, "created_at", QUARTER, _write_usage),
+    _Kind(USAGE, LedgerEntry.objects.all, "created_at", QUARTER, _write_usage, _merge_days_of_usage),
 )

@@ -11,6 +11,7 @@ from django.db.models import BigIntegerField, Count, F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Concat, TruncDate
 
 from ai_tasks.accounts import ledger
+from ai_tasks.accounts.coverage import DAY
 from ai_tasks.accounts.fields import from_quanta, plain_usd
 
 GROUPS = ("day", "provider", "model", "user", "type", "related")
@@ -85,7 +86,8 @@ def report(question: Question) -> tuple[list[Line], Line]:
     """
     Return the lines, in the order of their groups, and their total.
 
-    Reads rollups of quarters of an hour, and what is not rolled up yet; each entry counts once. Raises TooMuch.
+    Reads rollups of days and of quarters of an hour, and what is not rolled up yet; each entry counts once.
+    Raises TooMuch.
     """
     longest = LONGEST_RELATED if "related" in question.group_by else LONGEST
     if question.until - question.since > longest:
@@ -113,7 +115,9 @@ def _rows(question: Question) -> Iterable[tuple[Any, ...]]:
     if "related" in question.group_by:
         yield from _summed(ledger.entries(*question.span).filter(narrow), question, "created_at", _RAW)
         return
-    told, rest = ledger.parts(*question.span, mark=ledger.read_mark())
+    # The row of a day is one of UTC's.
+    longest = ledger.QUARTER if "day" in question.group_by and question.time_zone != "UTC" else DAY
+    told, rest = ledger.parts(*question.span, mark=ledger.read_mark(), longest=longest)
     yield from _summed(told.filter(narrow), question, "starts_at", _ROLLED)
     yield from _summed(rest.filter(narrow), question, "created_at", _RAW)
 

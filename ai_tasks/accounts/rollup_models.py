@@ -50,8 +50,16 @@ class TaskStat(models.Model):
 
 
 class UsageStat(models.Model):
-    """The ledger's sums of a quarter of an hour: every time zone's days begin and end with one."""
+    """The ledger's sums of a quarter of an hour, with which the days of every time zone begin and end, or of a day."""
 
+    class Period(models.TextChoices):
+        """How long a row's time is. The row of a day is there once it is over, beside those of its quarters."""
+
+        QUARTER = "quarter", _("quarter of an hour")
+        DAY = "day", _("day")
+        """In UTC."""
+
+    period = models.CharField(max_length=7, choices=Period.choices, default=Period.QUARTER)
     starts_at = models.DateTimeField()
     provider = models.SlugField(max_length=40, db_index=False)
     model = models.CharField(max_length=120)
@@ -75,10 +83,10 @@ class UsageStat(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=("starts_at", "provider", "model", "owner", "task_type"), name="usage_stat_once"
+                fields=("period", "starts_at", "provider", "model", "owner", "task_type"), name="usage_stat_once"
             )
         ]
-        indexes = [models.Index(fields=("owner", "starts_at"), name="usage_stat_owner")]
+        indexes = [models.Index(fields=("owner", "period", "starts_at"), name="usage_stat_owner")]
         verbose_name = _("usage statistics")
         verbose_name_plural = _("usage statistics")
 
