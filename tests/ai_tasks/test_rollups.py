@@ -62,8 +62,8 @@ def rolled_up(now: datetime) -> None:
 def everything() -> list[tuple[Any, ...]]:
     columns = ("period", "starts_at", "provider", "task_type", "status", "count", "wait_time", "run_time")
     stats: list[tuple[Any, ...]] = list(TaskStat.objects.order_by(*columns).values_list(*columns))
-    usage = UsageStat.objects.order_by("starts_at", "provider", "model", "owner", "task_type")
-    return stats + list(usage.values_list("starts_at", "provider", "calls", "input_tokens", "amount_usd"))
+    usage = UsageStat.objects.order_by("period", "starts_at", "provider", "model", "owner", "task_type")
+    return stats + list(usage.values_list("period", "starts_at", "provider", "calls", "input_tokens", "amount_usd"))
 
 
 @pytest.mark.parametrize("seed", range(8))

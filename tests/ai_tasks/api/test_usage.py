@@ -3,7 +3,8 @@
 import csv
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -17,7 +18,7 @@ from django.test import Client
 
 from ai_tasks import rollups, usage
 from ai_tasks.accounts.fields import plain_usd
-from ai_tasks.models import AIGenerationTask, Attempt, LedgerEntry
+from ai_tasks.models import AIGenerationTask, Attempt, LedgerEntry, UsageStat
 from ai_tasks.tables import safe
 from tests.engine import NOW
 
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.django_db
 PATH = "/api/v1/usage"
 NOVEMBER = {"since": "2026-11-01", "until": "2026-12-01"}
 Get = Callable[..., Any]
+QUESTION = usage.Question(date(2026, 11, 1), date(2026, 12, 1), group_by=("user",))
 
 
 @pytest.fixture
@@ -243,3 +245,23 @@ def test_too_long_a_report_is_refused(get: Get, alice: User, assert_problem: Any
 )
 def test_no_cell_is_a_formula(cell: str, told: str) -> None:
     assert safe(cell) == told
+
+
+def test_days_that_are_over_are_rows_of_their_own_and_are_what_is_read(get: Get, alice: User, bob: User) -> None:
+    chance, midnight = random.Random(5), datetime(2026, 11, 20, tzinfo=UTC)
+    for _ in range(60):
+        spend(chance.choice((alice, bob)), midnight - timedelta(seconds=chance.randrange(3 * 86_400)))
+    before = usage.report(QUESTION)
+    rollups.roll_up(midnight + timedelta(hours=2), most=5_000)
+
+    days = UsageStat.objects.filter(period="day")
+    quarters = UsageStat.objects.filter(period="quarter")
+    of_tokyo = replace(QUESTION, group_by=("day",), time_zone="Asia/Tokyo")
+    told_of_tokyo = usage.report(of_tokyo)
+
+    assert {stat.starts_at for stat in days} == {midnight - timedelta(days=number) for number in (1, 2, 3)}
+    assert sum(stat.calls for stat in days) == sum(stat.calls for stat in quarters) == 60
+    assert usage.report(QUESTION) == before
+    quarters.update(calls=0)
+    assert usage.report(QUESTION) == before
+    assert usage.report(of_tokyo) != told_of_tokyo
