@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from ai_tasks.states import ChunkKind
 from ai_tasks.task_types import registry
+from ai_tasks.task_types.base import Prompt
 from providers import gateway
 from providers.types import AfterCut, Candidate, Message
 
@@ -61,7 +62,7 @@ def _is_plain(task: Any) -> bool:
         prompt = registry.get(task.type).build(task)
     except Exception:  # a host's code: whoever makes the call finds it out again, and says so
         return False
-    return not (prompt.tools or prompt.answer_format)
+    return isinstance(prompt, Prompt) and not (prompt.tools or prompt.answer_format)
 
 
 def _since_reset(task: Any) -> list[Any]:

@@ -6,6 +6,7 @@ import time
 from concurrent.futures import CancelledError
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, OperationalError
@@ -16,16 +17,17 @@ from ai_tasks.lease import Lease
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.progress import Call, ticker
 from ai_tasks.task_types import registry
+from ai_tasks.task_types.base import Prompt, Texts
 from providers import gateway
 from providers.errors import BadRequest, MalformedAnswer, ProviderError
-from providers.types import Candidate, Completion, CompletionRequest, Message, Usage
+from providers.types import Candidate, Completion, CompletionRequest, EmbeddingRequest, Embeddings, Message, Usage
 
 logger = logging.getLogger(__name__)
 
 LONGEST_CALL_SECONDS = 600.0
 SETTLE_AGAIN_SECONDS = 1.0
 
-Outcome = Completion | ProviderError | Usage
+Outcome = Completion | Embeddings | ProviderError | Usage
 """An answer, an error, or, of a call that we stopped ourselves, what it used."""
 
 
@@ -54,32 +56,42 @@ def run(task_id: UUID, epoch: int, dispatch_id: UUID) -> bool:
 def _call(begun: Lease, call: Call) -> Outcome:
     """Ask the provider and wait, without a database connection, for the end of the answer."""
     try:
-        request = _request(begun)
+        prompt = registry.get(begun.task.type).build(begun.task)
+        request = _request(begun, prompt)
     except Exception as error:
         logger.exception("The prompt of task %s could not be built.", call.task.pk)
         return BadRequest(f"The prompt could not be built: {type(error).__name__}.")
     process.give_connection_back()
     candidate = Candidate(call.task.provider, call.task.model)
     try:
-        call.begin(partial(gateway.start, candidate, request, call.add))
+        if isinstance(request, EmbeddingRequest):
+            call.begin(partial(gateway.start_embedding, candidate, request))
+        else:
+            call.begin(partial(gateway.start, candidate, request, call.add))
         return call.result()
     except ProviderError as error:
         return error
     except CancelledError:
-        return _used(request, call)
+        return _used(prompt, call)
     except Exception:
         logger.exception("The adapter of %s failed.", candidate)
         failed = MalformedAnswer("The provider's adapter failed; the log says how.")
-        failed.usage = _used(request, call)
+        failed.usage = _used(prompt, call)
         return failed
 
 
-def _request(begun: Lease) -> CompletionRequest:
+def _request(begun: Lease, prompt: Prompt | Texts) -> CompletionRequest | EmbeddingRequest:
     task = begun.task
-    prompt = registry.get(task.type).build(task)
     seconds_left = (task.deadline_at - clock.now()).total_seconds()
+    common: dict[str, Any] = {
+        "model": task.model,
+        "request_id": f"{task.pk}.{begun.epoch}",
+        "total_timeout_seconds": max(0.0, min(LONGEST_CALL_SECONDS, seconds_left)),
+        "options": prompt.options,
+    }
+    if isinstance(prompt, Texts):
+        return EmbeddingRequest(texts=prompt.texts, dimensions=prompt.dimensions, **common)
     return CompletionRequest(
-        model=task.model,
         messages=(*prompt.messages, Message("assistant", begun.begun)) if begun.begun else prompt.messages,
         max_output_tokens=min(prompt.max_output_tokens, begun.max_output_tokens or prompt.max_output_tokens),
         temperature=prompt.temperature,
@@ -88,19 +100,13 @@ def _request(begun: Lease) -> CompletionRequest:
         tools=prompt.tools,
         tool_choice=prompt.tool_choice,
         answer_format=prompt.answer_format,
-        request_id=f"{task.pk}.{begun.epoch}",
-        total_timeout_seconds=max(0.0, min(LONGEST_CALL_SECONDS, seconds_left)),
-        options=prompt.options,
+        **common,
     )
 
 
-def _used(request: CompletionRequest, call: Call) -> Usage:
+def _used(prompt: Prompt | Texts, call: Call) -> Usage:
     """Return what a call that we cut used, by size: the provider will not say. Nothing, if it was never made."""
-    if call.future is None:
-        return settlement.NOTHING_USED
-    return gateway.count_usage(
-        request.messages, call.streamed, tools=request.tools, answer_format=request.answer_format
-    )
+    return settlement.NOTHING_USED if call.future is None else prompt.used(call.streamed)
 
 
 def settle(call: Call, outcome: Outcome) -> bool:
@@ -124,7 +130,7 @@ def settle(call: Call, outcome: Outcome) -> bool:
 def _settle_once(call: Call, outcome: Outcome, pieces: list[Piece]) -> bool:
     tasks = AIGenerationTask.objects.all()
     now, first_token_at = clock.now(), _wall_time(call.first_token_at)
-    if isinstance(outcome, Completion):
+    if isinstance(outcome, Completion | Embeddings):
         return settlement.complete(tasks, *call.key, outcome, pieces=pieces, first_token_at=first_token_at, now=now)
     if isinstance(outcome, ProviderError):
         return settlement.fail(tasks, *call.key, outcome, pieces=pieces, first_token_at=first_token_at, now=now)

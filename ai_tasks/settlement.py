@@ -21,10 +21,10 @@ from ai_tasks.accounts.models import Attempt, AttemptState, LedgerEntry
 from ai_tasks.chunks import Piece
 from ai_tasks.lease import announce, release_attempt
 from ai_tasks.states import ACTIVE, TaskStatus
-from ai_tasks.task_types import registry
+from ai_tasks.task_types import embedding, registry
 from providers import control
 from providers.errors import ProviderError, RateLimited
-from providers.types import Completion, Usage, UsageSource, storable
+from providers.types import Completion, Embeddings, Usage, UsageSource, storable
 from queueing.models import QueueEntry, TaskQueue
 from queueing.statements import Param, Select
 from queueing.states import EntryState
@@ -60,7 +60,7 @@ def complete(
     tasks: QuerySet[Any],
     task_id: UUID,
     epoch: int,
-    completion: Completion,
+    completion: Completion | Embeddings,
     *,
     pieces: Sequence[Piece] = (),
     first_token_at: datetime | None = None,
@@ -85,7 +85,10 @@ def complete(
     return True
 
 
-def _output(completion: Completion, said_before: str) -> dict[str, Any]:
+def _output(completion: Completion | Embeddings, said_before: str) -> dict[str, Any]:
+    if isinstance(completion, Embeddings):
+        vectors = completion.vectors
+        return {"embeddings": [embedding.packed(each) for each in vectors], "dimensions": len(vectors[0])}
     output: dict[str, Any] = {
         "text": said_before + storable(completion.text),
         "finish_reason": completion.finish_reason.value,

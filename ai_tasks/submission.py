@@ -20,7 +20,7 @@ from ai_tasks.models import AIGenerationTask
 from ai_tasks.states import ACTIVE, REVIVABLE, TaskStatus
 from ai_tasks.task_types import registry
 from ai_tasks.task_types.base import TaskType
-from providers import gateway, routing
+from providers import routing
 from providers.types import AfterCut, Route
 from queueing import errors as queue_errors
 from queueing.entries import Estimate
@@ -178,8 +178,7 @@ def _estimate(task: AIGenerationTask, task_type: TaskType, now: datetime) -> Est
 
 def _asked(task: AIGenerationTask, task_type: TaskType) -> Estimate:
     prompt = task_type.build(task)
-    asked = gateway.estimate_input_tokens(prompt.messages, tools=prompt.tools, answer_format=prompt.answer_format)
-    return Estimate(asked, prompt.max_output_tokens)
+    return Estimate(prompt.input_tokens(), prompt.max_output_tokens)
 
 
 def estimate_of(task: AIGenerationTask) -> Estimate:

@@ -160,8 +160,7 @@ def _charge_lost(attempt: Attempt, now: datetime) -> bool:
 
 def _count(task: Any, attempt: Attempt, spoken: str) -> Usage:
     try:
-        prompt = registry.get(task.type).build(task)
-        return gateway.count_usage(prompt.messages, spoken, tools=prompt.tools, answer_format=prompt.answer_format)
+        return registry.get(task.type).build(task).used(spoken)
     except Exception as error:
         # What it was built from is gone; the bound is charged, for the money must not stay held.
         logger.warning("The prompt of task %s cannot be built again: %r", task.pk, error)

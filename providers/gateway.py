@@ -129,6 +129,11 @@ def count_usage(
     return tokens.count_usage(messages, output, tools=tools, answer_format=answer_format)
 
 
+def count_texts(texts: Iterable[str]) -> Usage:
+    """Return the usage of texts that are turned into vectors, rather too many tokens than too few."""
+    return tokens.count_texts(texts)
+
+
 def continues(candidate: Candidate) -> bool:
     """Do the candidate's models go on with an answer that stands at the end of the conversation?"""
     return candidate.provider in registry.adapters() and registry.adapter(candidate.provider).capabilities.continues

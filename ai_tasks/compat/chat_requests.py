@@ -5,7 +5,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from ai_tasks.compat.errors import unsupported
+from ai_tasks.compat.bodies import OURS, checked_by
 from ai_tasks.errors import InvalidInput, Mistake
 
 Json = dict[str, Any]
@@ -24,8 +24,6 @@ HARMLESS: Json = {
     "modalities": ["text"],
 }
 """What many clients send always: at this value it asks for nothing."""
-OURS = ("priority", "max_cost_usd", "related", "deadline_seconds")
-"""Members that OpenAI's API does not have and tasks do."""
 
 TEXT_PART = {
     "properties": {"type": {"enum": ["text", "refusal"]}, "text": {"type": "string"}, "refusal": {"type": "string"}},
@@ -120,16 +118,7 @@ _validator = Draft202012Validator(SCHEMA)
 
 def checked(body: Any) -> Json:
     """Return the body without what asks for nothing; raises InvalidInput for what is wrong with it or not supported."""
-    if not isinstance(body, Mapping):
-        raise InvalidInput("The body must be a JSON object.", errors=(Mistake("", "not an object"),))
-    given = {name: value for name, value in body.items() if value is not None and name not in IGNORED}
-    given = {name: value for name, value in given.items() if name not in HARMLESS or value != HARMLESS[name]}
-    if unknown := sorted(set(given) - set(SCHEMA["properties"])):
-        raise unsupported(unknown[0][:100])
-    if wrong := min(_validator.iter_errors(given), key=lambda error: list(map(str, error.absolute_path)), default=None):
-        pointer = "".join(f"/{place}" for place in wrong.absolute_path)
-        raise InvalidInput("The request is not valid.", errors=(Mistake(pointer, wrong.message[:300]),))
-    return given
+    return checked_by(_validator, body, IGNORED, HARMLESS)
 
 
 def wish_of(given: Mapping[str, Any]) -> Json:

@@ -8,8 +8,9 @@ come back with the same Idempotency-Key.
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,9 +19,9 @@ from django.http.response import HttpResponseBase
 
 from ai_tasks import submission
 from ai_tasks.api.streams import PING_SECONDS, STREAM_HEADERS, closable, stands_for, with_silence
-from ai_tasks.compat import chat_answers, errors
+from ai_tasks.compat import chat_answers, embeddings, errors
 from ai_tasks.compat.chat_answers import Broken, Chunks
-from ai_tasks.compat.views import ChatCompletions
+from ai_tasks.compat.views import ChatCompletions, Embeddings
 from ai_tasks.delivery import TaskEvent, follow, in_thread
 from ai_tasks.models import AIGenerationTask
 
@@ -30,6 +31,7 @@ WHOLE = 2**31 - 1
 """After this no delta comes: only states are wanted."""
 
 _create_chat = ChatCompletions.as_view()
+_create_embeddings = Embeddings.as_view()
 _waiting: Counter[UUID] = Counter()
 _leaving: set[asyncio.Task[None]] = set()
 
@@ -45,12 +47,25 @@ async def chat_completions(request: HttpRequest) -> HttpResponseBase:
     if made.data["stream"]:
         return await _streamed(task_id, Chunks(include_usage=made.data["include_usage"]))
     async with _attended(task_id):
-        return _whole(task_id, await _ended(task_id))
+        return _whole(task_id, await _ended(task_id), chat_answers.completion)
 
 
-def _whole(task_id: UUID, task: dict[str, Any]) -> HttpResponseBase:
+@stands_for(Embeddings)
+async def create_embeddings(request: HttpRequest) -> HttpResponseBase:
+    """Create a task and answer with its vectors."""
+    made: Any = await in_thread(_create_embeddings, request)
+    if made.status_code != 202:
+        refusal: HttpResponseBase = made
+        return refusal
+    async with _attended(made.data["task_id"]):
+        task = await _ended(made.data["task_id"])
+    shape = partial(embeddings.answer, encoding_format=made.data["encoding_format"])
+    return _whole(made.data["task_id"], task, shape)
+
+
+def _whole(task_id: UUID, task: dict[str, Any], shape: Callable[[dict[str, Any]], Any]) -> HttpResponseBase:
     if task["status"] == "completed":
-        return JsonResponse(chat_answers.completion(task), headers=_headers(task_id))
+        return JsonResponse(shape(task), headers=_headers(task_id))
     status, body = errors.of_task(task)
     return JsonResponse(body, status=status, headers=_headers(task_id) | {"X-Should-Retry": "false"})
 
@@ -83,7 +98,7 @@ async def _streamed(task_id: UUID, chunks: Chunks) -> HttpResponseBase:
     last = seen[-1]
     if last and last.name == "task.updated" and last.data["status"] != "completed":
         await events.aclose()
-        return _whole(task_id, last.data)
+        return _whole(task_id, last.data, chat_answers.completion)
     frames = _frames(task_id, seen, events, chunks)
     return StreamingHttpResponse(frames, content_type="text/event-stream", headers=STREAM_HEADERS | _headers(task_id))
 

@@ -14,7 +14,7 @@ from ai_tasks.api.once import create_once
 from ai_tasks.api.problems import refuse
 from ai_tasks.api.serializers import TaskCreate, request_of
 from ai_tasks.api.views import find_own
-from ai_tasks.compat import chat_requests, errors
+from ai_tasks.compat import chat_requests, embeddings, errors
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.models_on_offer import models_on_offer
 
@@ -37,18 +37,26 @@ class ChatCompletions(CompatView):
     def post(self, request: Request) -> Response:
         """Return the task's id and how it is to be answered."""
         asked = chat_requests.checked(request.data)
-        wish = TaskCreate(data=chat_requests.wish_of(asked))
-        wish.is_valid(raise_exception=True)
-        task = create(
-            request, request_of(wish.validated_data, priority_ceiling_of(request)), "POST /v1/chat/completions"
-        )
+        task = create(request, chat_requests.wish_of(asked), "POST /v1/chat/completions")
         usage = bool(asked.get("stream_options", {}).get("include_usage"))
         return Response({"task_id": task.pk, "stream": asked.get("stream", False), "include_usage": usage}, 202)
 
 
-def create(request: Request, wish: submission.TaskRequest, call: str) -> AIGenerationTask:
-    """Submit the task, once per Idempotency-Key, and let it start."""
-    owner = user_of(request)
+class Embeddings(CompatView):
+    """`/v1/embeddings`: makes the task."""
+
+    def post(self, request: Request) -> Response:
+        """Return the task's id and how it is to be answered."""
+        asked = embeddings.checked(request.data)
+        task = create(request, embeddings.wish_of(asked), "POST /v1/embeddings")
+        return Response({"task_id": task.pk, "encoding_format": asked.get("encoding_format", "float")}, 202)
+
+
+def create(request: Request, asked: dict[str, Any], call: str) -> AIGenerationTask:
+    """Submit the task of this body of POST /api/v1/tasks, once per Idempotency-Key, and let it start."""
+    body = TaskCreate(data=asked)
+    body.is_valid(raise_exception=True)
+    owner, wish = user_of(request), request_of(body.validated_data, priority_ceiling_of(request))
 
     def make() -> tuple[UUID, AIGenerationTask]:
         task = submission.submit(owner, wish, is_public=True)

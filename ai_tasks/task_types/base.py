@@ -7,10 +7,11 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from ai_tasks.errors import Mistake
-from providers.types import AnswerFormat, Image, Message, Part, Tool
+from providers import gateway
+from providers.types import AnswerFormat, Image, Message, Part, Tool, Usage
 from queueing.states import Lane, Priority
 
-__all__ = ["Image", "Message", "Part", "Priority", "Prompt", "TaskLike", "TaskType"]
+__all__ = ["Image", "Message", "Part", "Priority", "Prompt", "TaskLike", "TaskType", "Texts"]
 
 
 class TaskLike(Protocol):
@@ -36,6 +37,33 @@ class Prompt:
     answer_format: AnswerFormat | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def input_tokens(self) -> int:
+        """Return how many tokens it is, rather too many than too few."""
+        return gateway.estimate_input_tokens(self.messages, tools=self.tools, answer_format=self.answer_format)
+
+    def used(self, said: str) -> Usage:
+        """Return what a call used that ended without a word about it, after it had said this."""
+        return gateway.count_usage(self.messages, said, tools=self.tools, answer_format=self.answer_format)
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What a model that makes vectors is sent, in place of a prompt; it has no output tokens."""
+
+    texts: tuple[str, ...]
+    dimensions: int | None = None
+    """How long the vectors are to be; None: as the model likes."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    max_output_tokens: int = 0
+
+    def input_tokens(self) -> int:
+        """Return how many tokens they are, rather too many than too few."""
+        return gateway.count_texts(self.texts).total
+
+    def used(self, said: str) -> Usage:
+        """Return what a call used that ended without a word about it."""
+        return gateway.count_texts(self.texts)
+
 
 @dataclass(frozen=True, slots=True)
 class TaskType:
@@ -44,8 +72,8 @@ class TaskType:
     name: str
     input_schema: Mapping[str, Any]
     """JSON Schema (2020-12) of `input`."""
-    build: Callable[[TaskLike], Prompt]
-    """Makes the prompt. Called at submission to estimate tokens, and again when it runs."""
+    build: Callable[[TaskLike], Prompt | Texts]
+    """Makes the prompt, or the texts. Called at submission to estimate tokens, and again when it runs."""
     mistakes: Callable[[Any], Iterable[Mistake]] = lambda given: ()
     """Says what is wrong with an input that fits the schema, where no schema can say it."""
     is_public: bool = True

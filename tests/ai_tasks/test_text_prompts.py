@@ -7,7 +7,7 @@ import pytest
 from ai_tasks.errors import InvalidInput
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.submission import TaskRequest, submit
-from ai_tasks.task_types import registry
+from ai_tasks.task_types import text
 from providers import gateway
 from providers.types import AnswerFormat, Image, Message, Tool, ToolCall
 from queueing.models import QueueEntry
@@ -41,7 +41,7 @@ def test_a_conversation_becomes_the_prompt(alice: Any) -> None:
     }
     task = submit(alice, TaskRequest(type="text.generate", input=given))
 
-    prompt = registry.get("text.generate").build(task)
+    prompt = text.build(task)
 
     assert prompt.messages == (
         Message("system", "Be brief."),
@@ -62,7 +62,7 @@ def test_pictures_tools_and_forms_are_reserved_for(alice: Any) -> None:
     task = submit(alice, TaskRequest(type="text.generate", input=given))
 
     estimate = QueueEntry.objects.get(task_id=task.pk).estimate_input_tokens
-    prompt = registry.get("text.generate").build(task)
+    prompt = text.build(task)
     assert estimate > plain + 5_000 + 600 + 300
     assert estimate == gateway.estimate_input_tokens(
         prompt.messages, tools=prompt.tools, answer_format=prompt.answer_format

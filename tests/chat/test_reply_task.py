@@ -13,7 +13,7 @@ from ai_tasks.models import AIGenerationTask
 from ai_tasks.submission import TaskRequest
 from chat import conversation
 from chat.models import ChatMessage, ChatSession
-from chat.replies import CHAT_REPLY, MOST_TURNS, fallback_of, record
+from chat.replies import MOST_TURNS, build, fallback_of, record
 from chat.states import MessageRole, MessageState
 from tests import engine
 
@@ -32,7 +32,7 @@ def ask(session: ChatSession, content: str, answer: str = "") -> ChatMessage:
 
 
 def prompt_of(reply: ChatMessage) -> list[tuple[str, str]]:
-    prompt = CHAT_REPLY.build(AIGenerationTask.objects.get(pk=reply.task_id))
+    prompt = build(AIGenerationTask.objects.get(pk=reply.task_id))
     return [(message.role, message.content) for message in prompt.messages]
 
 

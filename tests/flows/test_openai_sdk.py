@@ -224,3 +224,21 @@ def test_an_address_that_is_not_there_says_so(client: openai.OpenAI) -> None:
         client.moderations.create(input="Hello")
 
     assert caught.value.code == "not_found"
+
+
+def test_texts_become_vectors_which_are_a_task(client: openai.OpenAI, api: Api) -> None:
+    texts = ["a river", "襷"]
+    raw = client.embeddings.with_raw_response.create(model="simulator/sim-1", input=texts, dimensions=12)
+
+    answer, task = raw.parse(), api.task(raw.headers["x-tasuki-task"])
+    again = client.embeddings.create(model="simulator/sim-1", input=texts, dimensions=12, encoding_format="float")
+
+    assert [len(each.embedding) for each in answer.data] == [12, 12]
+    assert answer.data[1].embedding == pytest.approx(again.data[1].embedding)
+    assert (task["type"], task["status"]) == ("embedding.create", "completed")
+    assert answer.usage.total_tokens == task["usage"]["total_tokens"] > 0
+
+
+def test_tokens_are_no_texts(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="Send texts"):
+        client.embeddings.create(model="simulator/sim-1", input=[1, 2, 3])
