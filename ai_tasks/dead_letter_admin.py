@@ -4,9 +4,10 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -22,6 +23,7 @@ from queueing.models import DeadLetter, Redrive
 NOT_FILTERS = {"p", "o", "all", "_facets"}
 """Parameters of a list that choose no rows."""
 SHOWN = 10
+MOST_IN_AN_ADDRESS = 50
 
 
 class OperatedAdmin(ReadOnlyAdmin):
@@ -32,6 +34,10 @@ class OperatedAdmin(ReadOnlyAdmin):
     def has_redrive_permission(self, request: HttpRequest) -> bool:
         """May this operator send tasks back?"""
         return request.user.has_perm(Action.REDRIVE.permission)
+
+    def has_discard_permission(self, request: HttpRequest) -> bool:
+        """May this operator discard dead letters?"""
+        return request.user.has_perm(Action.DISCARD.permission)
 
     def has_stop_permission(self, request: HttpRequest) -> bool:
         """May this operator stop jobs?"""
@@ -60,7 +66,7 @@ class DeadLetterAdmin(OperatedAdmin):
     list_filter = ("resolution", "provider", "error_class", "reason", "task_type")
     search_fields = ("=task_id", "=fingerprint")
     list_per_page = 50
-    actions = ("retry",)
+    actions = ("retry", "discard")
 
     @admin.display(description=_("message"))
     def short_message(self, letter: DeadLetter) -> str:
@@ -83,6 +89,17 @@ class DeadLetterAdmin(OperatedAdmin):
             link = reverse("admin:queueing_redrive_change", args=[job.pk])
             text = _("A redrive of {} dead letters has begun.")
             self.message_user(request, format_html('<a href="{}">{}</a>', link, text.format(job.total)))
+
+    @admin.action(description=_("Discard the selected dead letters"), permissions=["discard"])
+    def discard(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> HttpResponse | None:
+        """Lead to the console's page, which asks why."""
+        wanted = _choice(request, chosen)
+        if not wanted or not wanted.get("ids", True) or len(wanted.get("ids", ())) > MOST_IN_AN_ADDRESS:
+            text = _("Too many or none: choose them by the filters of the console's dead letters.")
+            self.message_user(request, text, messages.ERROR)
+            return None
+        query = urlencode(wanted, doseq=True)
+        return HttpResponseRedirect(f"{reverse('ops:do', args=[Action.DISCARD])}?{query}")
 
     def _retry_now(self, request: HttpRequest, job: Redrive | None) -> None:
         for _batch in jobs.carry_out(job.pk) if job else ():

@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from ai_tasks.accounts.coverage import MINUTES_KEPT, TASKS, rolled_until
 from ai_tasks.accounts.models import Attempt
 from ai_tasks.accounts.rollup_models import Period, TaskStat
-from ai_tasks.models import AIGenerationTask, Chunk, FinishHook
+from ai_tasks.models import AIGenerationTask, Alert, Chunk, FinishHook, JobOutcome
 from queueing.models import DeadLetter
 
 BATCH = 500
@@ -26,7 +26,8 @@ GONE: dict[str, Any] = {"input": {}, "output": None, "metadata": {}, "callback_u
 
 def prune(now: datetime, *, most: int = MOST_BATCHES, batch: int = BATCH) -> dict[str, int]:
     """
-    Delete up to so many batches of each kind and return how many rows of each: `payloads`, `dead_letters`, `minutes`.
+    Delete up to so many batches of each kind and return how many rows of each: `payloads`, `dead_letters`, `minutes`,
+    `outcomes` (of bulk jobs) and `alerts`.
 
     Whatever somebody else has locked is left to the next run. Killed at any point it has deleted whole batches.
     """
@@ -34,6 +35,8 @@ def prune(now: datetime, *, most: int = MOST_BATCHES, batch: int = BATCH) -> dic
         "payloads": _purge_payloads,
         "dead_letters": _delete_letters,
         "minutes": _delete_minutes,
+        "outcomes": _delete_outcomes,
+        "alerts": _delete_alerts,
     }
     counts = dict.fromkeys(kinds, 0)
     for name, delete in kinds.items():
@@ -50,6 +53,8 @@ def due(now: datetime) -> dict[str, int]:
         "payloads": old_payloads(now).count(),
         "dead_letters": _old_letters(now).count(),
         "minutes": _old_minutes(now).count(),
+        "outcomes": _old_outcomes(now).count(),
+        "alerts": _old_alerts(now).count(),
     }
 
 
@@ -99,3 +104,22 @@ def _delete(rows: QuerySet[Any], batch: int) -> int:
     chosen = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True)[:batch])
     rows.model._base_manager.filter(pk__in=chosen).delete()
     return len(chosen)
+
+
+def _old_outcomes(now: datetime) -> QuerySet[Any]:
+    """Return what bulk jobs noted of each object, long after their end; the jobs and the audit stay."""
+    return JobOutcome.objects.filter(job__finished_at__lt=now - settings.AI_KEEP_DEAD_LETTERS).order_by("pk")
+
+
+def _delete_outcomes(now: datetime, batch: int) -> int:
+    chosen = list(_old_outcomes(now).values_list("pk", flat=True)[:batch])
+    return JobOutcome.objects.filter(pk__in=chosen).delete()[0]
+
+
+def _old_alerts(now: datetime) -> QuerySet[Any]:
+    return Alert.objects.filter(cleared_at__lt=now - settings.AI_KEEP_DEAD_LETTERS).order_by("pk")
+
+
+def _delete_alerts(now: datetime, batch: int) -> int:
+    chosen = list(_old_alerts(now).values_list("pk", flat=True)[:batch])
+    return Alert.objects.filter(pk__in=chosen).delete()[0]

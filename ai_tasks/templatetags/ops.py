@@ -55,9 +55,9 @@ def do(context: template.Context, action: str, label: str, **params: Any) -> Saf
 
 @register.simple_tag(takes_context=True)
 def do_all(context: template.Context, action: str, label: str, params: dict[str, Any]) -> SafeString | str:
-    """Return the same with parameters that have a name already: an action on all that match a filter."""
+    """Return the same with parameters that have a name already: an action on all that match a filter, or on all."""
     path = _path(context, action)
-    query = urlencode({name: value for name, value in params.items() if value not in MISSING}, doseq=True)
+    query = urlencode({name: value for name, value in params.items() if value not in MISSING}, doseq=True) or "all=1"
     return format_html('<a class="button" href="{}?{}">{}</a>', path, query, label) if path else ""
 
 

@@ -151,3 +151,26 @@ def test_who_may_only_look_stops_nothing(client: Client, alice: User) -> None:
 
     job.refresh_from_db()
     assert job.state == "running"
+
+
+def test_selected_letters_are_discarded_by_the_console_which_asks_why(client: Client, alice: User) -> None:
+    bury(alice, 2)
+    chosen = [str(letter.pk) for letter in DeadLetter.objects.order_by("pk")]
+    staff = operator(client, "view_deadletter", "discard")
+
+    answer = staff.post(reverse(LIST), {"action": "discard", "_selected_action": chosen})
+
+    assert answer["Location"].startswith(f"{reverse('ops:do', args=['discard'])}?ids=")
+    assert all(each in answer["Location"] for each in chosen)
+    assert "<dd>2</dd>" in staff.get(answer["Location"]).content.decode()
+    assert DeadLetter.objects.open().count() == 2
+
+
+def test_who_may_only_look_discards_nothing(client: Client, alice: User) -> None:
+    bury(alice)
+
+    body = {"action": "discard", "_selected_action": [str(DeadLetter.objects.get().pk)]}
+    answer = operator(client, "view_deadletter").post(reverse(LIST), body)
+
+    assert "ops/do" not in answer.headers.get("Location", "")
+    assert DeadLetter.objects.open().count() == 1

@@ -11,12 +11,23 @@ from django.core.management import call_command
 
 from ai_tasks import clock, retention
 from ai_tasks.errors import NotPossible
-from ai_tasks.models import AIGenerationTask, Attempt, Chunk, FinishHook, LedgerEntry, RollupState, TaskStat
+from ai_tasks.models import (
+    AIGenerationTask,
+    Alert,
+    Attempt,
+    BulkJob,
+    Chunk,
+    FinishHook,
+    JobOutcome,
+    LedgerEntry,
+    RollupState,
+    TaskStat,
+)
 from ai_tasks.representation import task_json
 from ai_tasks.submission import retry
 from providers.errors import BadRequest
 from queueing.models import DeadLetter
-from tests.engine import answer, at, at_once, claimed, fresh, text_task
+from tests.engine import NOW, answer, at, at_once, claimed, fresh, text_task
 from tests.invariants import violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
@@ -152,3 +163,17 @@ def test_the_command_counts_then_deletes(alice: User, settings: Any) -> None:
 
     call_command("prune", stdout=StringIO(), stderr=StringIO())
     assert tasks.get().purged_at is not None
+
+
+def test_outcomes_of_jobs_and_cleared_alerts_go_the_jobs_and_the_audit_stay(alice: User) -> None:
+    job = BulkJob.objects.create(action="cancel-task", created_at=NOW, due_at=NOW, finished_at=NOW)
+    JobOutcome.objects.create(job=job, target=job.pk, outcome="done")
+    Alert.objects.create(kind="queue_age", level="warn", raised_at=NOW, cleared_at=NOW)
+    Alert.objects.create(kind="no_worker", level="bad", raised_at=NOW)
+    later = at(91 * 86_400)
+
+    counts = retention.prune(later)
+
+    assert (counts["outcomes"], counts["alerts"]) == (1, 1)
+    assert (BulkJob.objects.count(), Alert.objects.get().kind) == (1, "no_worker")
+    assert retention.due(later)["outcomes"] == 0

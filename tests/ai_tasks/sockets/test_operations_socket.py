@@ -44,19 +44,19 @@ def is_ready(frame: dict[str, Any]) -> bool:
 
 
 async def test_all_is_told_at_first_and_then_what_changes(carol: User, alice: User) -> None:
-    await apart(text_task, alice, now=clock.now())
+    await apart(lambda: text_task(alice, now=clock.now()))
     headers = await apart(bearer_of, carol)
 
     async with socket(headers, PATH) as carols:
         first = await hear_until(carols, is_ready)
-        await apart(breaker.set_mode, "simulator", "", "forced_open", clock.now())
+        await apart(lambda: breaker.set_mode("simulator", "", "forced_open", clock.now()))
         moved = await hear_until(carols, lambda frame: frame["type"] == "circuit.updated")
-        await apart(alerts.sweep, clock.now())
+        await apart(lambda: alerts.sweep(clock.now()))
         raised = await hear_until(
             carols, lambda frame: frame["type"] == "alert.raised" and frame["alert"]["kind"] == "circuit_open"
         )
-        await apart(breaker.set_mode, "simulator", "", "forced_closed", clock.now())
-        await apart(alerts.sweep, clock.now())
+        await apart(lambda: breaker.set_mode("simulator", "", "forced_closed", clock.now()))
+        await apart(lambda: alerts.sweep(clock.now()))
         cleared = await hear_until(carols, lambda frame: frame["type"] == "alert.cleared")
 
     assert [frame["queue"]["waiting"] for frame in first if frame["type"] == "queue.updated"] == [1]
