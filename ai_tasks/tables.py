@@ -1,8 +1,9 @@
-"""Usage as a table for spreadsheets."""
+"""Tables for spreadsheets: UTF-8 with a byte order mark, and no cell that is taken for a formula."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from csv import DictWriter
 from io import StringIO
+from typing import Any
 
 from ai_tasks import usage
 from ai_tasks.usage import Line
@@ -14,14 +15,19 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so is a formula to spreadsheets."""
 
 
-def csv(groups: Sequence[str], lines: Iterable[Line]) -> str:
-    """Return the lines below a head, with a byte order mark; spreadsheets take none of the cells for a formula."""
+def csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the rows below a head of their names."""
     text = StringIO()
-    writer = DictWriter(text, [*groups, *(name for name in Line.__slots__ if name != "group")])
+    writer = DictWriter(text, names)
     writer.writeheader()
-    for line in lines:
-        writer.writerow({name: safe(str(value)) for name, value in usage.shape(line).items()})
+    for row in rows:
+        writer.writerow({name: safe(str(row[name])) for name in names})
     return BYTE_ORDER_MARK + text.getvalue()
+
+
+def usage_csv(groups: Sequence[str], lines: Iterable[Line]) -> str:
+    """Return the lines of a usage report."""
+    return csv([*groups, *(name for name in Line.__slots__ if name != "group")], map(usage.shape, lines))
 
 
 def safe(cell: str) -> str:

@@ -60,7 +60,7 @@ class UsageReport(APIView):
         if request.query_params.get("format") == "csv":
             name = f"usage-{question.since}-{question.until}.csv"
             headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-            return HttpResponse(tables.csv(question.group_by, lines), content_type=tables.CSV, headers=headers)
+            return HttpResponse(tables.usage_csv(question.group_by, lines), content_type=tables.CSV, headers=headers)
         return Response(
             {
                 "object": "usage",

@@ -4,7 +4,7 @@ from django.urls import path
 
 from ai_tasks.ops.actions import urls as actions
 from ai_tasks.ops.pages.costs import CostsFile, CostsPage
-from ai_tasks.ops.pages.dead_letters import DeadLettersPage
+from ai_tasks.ops.pages.dead_letters import DeadLettersFile, DeadLettersPage
 from ai_tasks.ops.pages.health import HealthPage
 from ai_tasks.ops.pages.limits import LimitsPage
 from ai_tasks.ops.pages.overview import Overview
@@ -25,6 +25,7 @@ urlpatterns = [
     path("tasks/", TasksPage.as_view(), name="tasks"),
     path("tasks/<uuid:task_id>/", TaskPage.as_view(), name="task"),
     path("dead-letters/", DeadLettersPage.as_view(), name="dead-letters"),
+    path("dead-letters.csv", DeadLettersFile.as_view(), name="dead-letters-file"),
     path("statistics/", StatisticsPage.as_view(), name="statistics"),
     path("costs/", CostsPage.as_view(), name="costs"),
     path("costs.csv", CostsFile.as_view(), name="costs-file"),

@@ -218,4 +218,4 @@ class CostsFile(StaffPage):
                 raise BadRequest(f"{day}: {error}") from error
             day = after
         headers = {"Content-Disposition": f'attachment; filename="costs-{wish.first:%Y-%m}.csv"'}
-        return HttpResponse(tables.csv(FILE_GROUPS, lines), content_type=tables.CSV, headers=headers)
+        return HttpResponse(tables.usage_csv(FILE_GROUPS, lines), content_type=tables.CSV, headers=headers)

@@ -1,7 +1,7 @@
 """One provider: its gates, what is used of its limits, its circuits' history, what runs there and what failed."""
 
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from django.http import Http404, HttpRequest
 
@@ -47,6 +47,7 @@ class ProviderPage(Page):
             "routes": standing.routes_by(slug),
             "running": _running(slug),
             "failures": [end for end in ends if end.state in FAILURES][:FAILURES_SHOWN],
+            "asked": _models(ends),
             "looked_at": len(ends),
             "failed": sum(end.state in FAILURES for end in ends),
         }
@@ -56,6 +57,27 @@ def _ends(slug: str) -> list[Attempt]:
     """Return the provider's last calls, the newest first."""
     ended = Attempt.objects.filter(provider=slug, finished_at__isnull=False).order_by("-finished_at")
     return list(ended.exclude(state=AttemptState.RELEASED)[:LOOKED_AT])
+
+
+class Asked(NamedTuple):
+    """A model, as its last calls went."""
+
+    model: str
+    calls: int
+    failed: int
+    median: timedelta | None
+    """How long a call ran."""
+
+
+def _models(ends: list[Attempt]) -> list[Asked]:
+    """Return the models of these calls, those that were asked most first."""
+    found = []
+    for model in {end.model for end in ends}:
+        calls = [end for end in ends if end.model == model]
+        took = [end.finished_at - end.started_at for end in calls if end.finished_at and end.started_at]
+        failed = sum(end.state in FAILURES for end in calls)
+        found.append(Asked(model, len(calls), failed, sorted(took)[len(took) // 2] if took else None))
+    return sorted(found, key=lambda each: (-each.calls, each.model))
 
 
 def _running(slug: str) -> list[tuple[QueueEntry, datetime | None]]:

@@ -1,11 +1,13 @@
 """All tasks, newest first, by filters; a search looks at a bounded number of rows, and says how far back it came."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -20,7 +22,10 @@ SHOWN = 25
 SEARCHED = 20_000
 """Rows that one page looks at, at most: whatever the filter, it costs the same (docs/decisions/0060)."""
 EXACT = ("status", "type", "provider", "model", "related_type", "related_id")
-WORDS = (*EXACT, "priority", "user")
+TIMES = {"created_after": "created_at__gte", "created_before": "created_at__lt"}
+WORDS = (*EXACT, *TIMES, "priority", "user")
+SKEW = timedelta(minutes=1)
+"""So much may a task's id be newer than what stands as its creation."""
 PRIORITIES = {each.word: each for each in Priority}
 Tasks = Any
 """A queryset of tasks."""
@@ -37,11 +42,12 @@ class TasksPage(Page):
         """Return one page of tasks."""
         chosen = asked(request, "id", "before", *WORDS)
         before = as_id(chosen["before"])
+        newest = _newest(chosen)
         narrowed, mistake = _narrowed(chosen)
-        found = search(narrowed, before)
+        found = search(narrowed, before or newest)
         return {
             "chosen": chosen,
-            "query": {name: chosen[name] for name in ("id", *WORDS) if chosen[name]},
+            "query": _query(chosen),
             "mistake": mistake,
             "statuses": TaskStatus.choices,
             "types": sorted(registry.all_types()),
@@ -51,6 +57,13 @@ class TasksPage(Page):
             "searched": SEARCHED,
             "is_first": before is None,
         }
+
+
+def _query(chosen: dict[str, str]) -> dict[str, str]:
+    """Return the filters as an action takes them: times with their offset."""
+    moments = {name: _moment(chosen[name]) for name in TIMES}
+    given = {name: chosen[name] for name in ("id", *WORDS) if chosen[name]}
+    return given | {name: at.isoformat() for name, at in moments.items() if at}
 
 
 class Found(NamedTuple):
@@ -77,8 +90,28 @@ def _narrowed(chosen: dict[str, str]) -> tuple[Tasks, str]:
         if chosen["priority"] not in PRIORITIES:
             return tasks.none(), _("There is no such class.")
         tasks = tasks.filter(priority=PRIORITIES[chosen["priority"]])
-    exact = {name: chosen[name] for name in EXACT if chosen[name]}
+    moments = {name: _moment(chosen[name]) for name in TIMES if chosen[name]}
+    if None in moments.values():
+        return tasks.none(), _("Times are as 2026-11-23T15:00.")
+    exact = {name: chosen[name] for name in EXACT if chosen[name]} | {TIMES[name]: at for name, at in moments.items()}
     return tasks.filter(**exact, **({"pk": chosen["id"]} if chosen["id"] else {})), ""
+
+
+def _moment(text: str) -> datetime | None:
+    """Return the time that a field of the form holds, in the reader's time zone unless it has an offset of its own."""
+    try:
+        found = parse_datetime(text)
+    except ValueError:
+        return None
+    if found is None or not 1970 < found.year < 9999:
+        return None
+    return found if found.tzinfo else timezone.make_aware(found)
+
+
+def _newest(chosen: dict[str, str]) -> UUID | None:
+    """Return an id that none is above which was made before the wished time: ids begin with the time (RFC 9562)."""
+    before = _moment(chosen["created_before"])
+    return None if before is None else UUID(int=int((before + SKEW).timestamp() * 1000) << 80)
 
 
 def search(tasks: Tasks, before: UUID | None, searched: int = SEARCHED) -> Found:

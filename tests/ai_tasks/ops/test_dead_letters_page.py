@@ -1,7 +1,9 @@
 """The page of dead letters: groups with their counts, letters by filter, and what a wrong filter gets."""
 
+import csv
 import re
 from datetime import timedelta
+from io import StringIO
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,6 +14,7 @@ from ai_tasks import clock
 from ai_tasks.ops.pages import dead_letters as page
 from queueing.models import DeadLetter, TaskQueue
 from tests.ai_tasks.graves import bury, letter_of
+from tests.ai_tasks.ops.conftest import SignIn
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("providers_ready")]
 
@@ -81,3 +84,34 @@ def test_an_empty_field_of_the_form_is_no_filter(root: Client, alice: User) -> N
     died = bury(alice)
 
     assert letters(root, provider="", error_class="") == [str(died[0].pk)]
+
+
+def test_letters_can_be_taken_away_as_a_file(root: Client, alice: User) -> None:
+    bury(alice, 2)
+    bury(alice, 1, error_class="overloaded")
+    DeadLetter.objects.filter(error_class="overloaded").update(message="=1+1")
+
+    text = root.get(reverse("ops:dead-letters-file"), {"error_class": "overloaded"}).content.decode("utf-8-sig")
+
+    rows = list(csv.DictReader(StringIO(text)))
+    assert [(row["error_class"], row["message"]) for row in rows] == [("overloaded", "'=1+1")]
+
+
+def test_the_file_is_for_who_may_see_letters(sign_in: SignIn) -> None:
+    assert sign_in("queueing.view_taskqueue").get(reverse("ops:dead-letters-file")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("query", "offered"),
+    [
+        ({}, "/do/redrive/?all=1"),
+        ({"provider": "simulator"}, "/do/redrive/?provider=simulator"),
+        ({"resolution": "any"}, ""),
+    ],
+)
+def test_all_of_these_means_what_is_listed(root: Client, query: dict[str, str], offered: str) -> None:
+    found = re.findall(r'href="/admin/ops(/do/redrive/[^"]*)"', told(root, **query))
+
+    assert found == ([offered] if offered else [])
+    for link in found:
+        assert root.get("/admin/ops" + link).status_code == 200

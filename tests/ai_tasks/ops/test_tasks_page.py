@@ -1,16 +1,20 @@
 """The list of tasks: filters, pages by key, and how far back a search looks."""
 
 import re
+from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from ai_tasks import clock
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.ops.pages import tasks as page
 from providers.errors import BadRequest
 from queueing.states import Priority
+from tests.ai_tasks.graves import bury
 from tests.engine import claimed, several, text_task
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("providers_ready")]
@@ -45,6 +49,17 @@ def test_filters_narrow_and_go_together(root: Client, alice: User, bob: User) ->
     assert listed(root, id=dead.pk) == [str(dead.pk)]
 
 
+def test_a_time_is_gone_to_at_once(root: Client, alice: User) -> None:
+    then = clock.now() - timedelta(days=2)
+    (old,) = bury(alice, id=UUID(int=int(then.timestamp() * 1000) << 80), created_at=then)
+    new = text_task(alice, now=clock.now())
+    yesterday = f"{clock.now() - timedelta(days=1):%Y-%m-%dT%H:%M}"
+
+    assert listed(root, created_after=yesterday) == [str(new.pk)]
+    assert listed(root, created_before=yesterday) == [str(old.pk)]
+    assert listed(root, created_before=f"{clock.now() + timedelta(minutes=5):%Y-%m-%dT%H:%M:%S}+00:00") != []
+
+
 def test_a_deleted_task_is_not_listed(root: Client, alice: User) -> None:
     task = text_task(alice)
     AIGenerationTask.objects.delete(task)
@@ -54,7 +69,13 @@ def test_a_deleted_task_is_not_listed(root: Client, alice: User) -> None:
 
 @pytest.mark.parametrize(
     ("query", "told"),
-    [({"id": "x"}, "An id is a UUID."), ({"user": "nobody"}, "no user"), ({"priority": "x"}, "no such class")],
+    [
+        ({"created_after": "yesterday"}, "Times are as"),
+        ({"created_before": "2026-99-99T00:00"}, "Times are as"),
+        ({"id": "x"}, "An id is a UUID."),
+        ({"user": "nobody"}, "no user"),
+        ({"priority": "x"}, "no such class"),
+    ],
 )
 def test_a_wrong_filter_is_told_and_finds_nothing(root: Client, alice: User, query: dict[str, str], told: str) -> None:
     text_task(alice)
