@@ -93,7 +93,8 @@ class WishPage(Page):
 
     def form(self, subject: Subject | None, data: Any = None) -> WishForm:
         """Return the form, bound when there is data."""
-        return self.form_class(data, initial=self.initial(subject) if subject and data is None else None)
+        initial = self.initial(subject) if subject and data is None else None
+        return self.form_class(data, initial=initial, label_suffix="")
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Ask."""
@@ -164,7 +165,10 @@ class WishPage(Page):
         try:
             subject = subject or self.subject(request, wish)
         except (TaskError, BadFilter) as error:
-            subject, complaint = Subject("", reverse("ops:overview"), count=0), complaint or error.detail
+            subject, complaint = (
+                Subject(_("Nothing is chosen"), reverse("ops:overview"), count=0),
+                complaint or error.detail,
+            )
         self.shown = {
             "subject": subject,
             "form": form or self.form(subject),

@@ -8,10 +8,23 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+from playwright.sync_api import Locator
 
 Rest = Callable[..., Any]
 SIMULATED = {"latency_ms": 0, "tokens_per_second": 0}
 ENDED_SECONDS = 30
+
+
+class Finger:
+    """Counts the taps."""
+
+    def __init__(self) -> None:
+        self.taps = 0
+
+    def tap(self, what: Locator) -> None:
+        """Tap, and count it."""
+        what.click()
+        self.taps += 1
 
 
 def in_days(days: int) -> str:
@@ -62,3 +75,9 @@ def history(rest: Rest, task: Callable[..., str]) -> dict[str, str]:
         assert time.monotonic() < give_up_at, "The tasks did not end."
         time.sleep(0.1)
     return ids
+
+
+@pytest.fixture
+def finger() -> Finger:
+    """Return an operator's finger."""
+    return Finger()

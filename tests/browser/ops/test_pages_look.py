@@ -24,6 +24,15 @@ PAGES = {
     "statistics": "statistics/",
     "costs": "costs/",
     "health": "health/",
+    "audit": "audit/",
+    "jobs": "jobs/",
+    "pause": "do/pause-provider/?provider=simulator",
+    "circuit": "do/force-circuit/?provider=simulator",
+    "fallback": "do/force-fallback/?provider=simulator",
+    "change limits": "do/set-limits/?provider=simulator",
+    "cancel": "do/cancel-task/?task={scheduled}",
+    "redrive": "do/redrive/?all=1",
+    "nothing chosen": "do/discard/",
 }
 every_page = pytest.mark.parametrize("name", PAGES)
 

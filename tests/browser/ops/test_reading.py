@@ -7,29 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.axe import PHONE
 from tests.browser.chat import Open
-from tests.browser.ops.conftest import Rest, in_days
+from tests.browser.ops.conftest import Finger, Rest, in_days
 
 pytestmark = pytest.mark.browser
-
-
-class Finger:
-    """Counts the taps."""
-
-    def __init__(self) -> None:
-        self.taps = 0
-
-    def tap(self, what: Locator) -> None:
-        what.click()
-        self.taps += 1
-
-
-@pytest.fixture
-def finger() -> Finger:
-    return Finger()
 
 
 @pytest.fixture
