@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from ai_tasks.access.models import ApiKey, IdempotencyRecord, WebSocketTicket
+from ai_tasks.access.models import ApiKey, IdempotencyRecord, ResponseRecord, WebSocketTicket
 from ai_tasks.accounts.fields import UsdField
 from ai_tasks.accounts.models import Attempt, Budget, BudgetAlarm, BudgetPeriod, Hold, LedgerEntry
 from ai_tasks.accounts.rollup_models import RollupState, StaleMinute, TaskStat, UsageStat
@@ -35,6 +35,7 @@ __all__ = [
     "IdempotencyRecord",
     "JobOutcome",
     "LedgerEntry",
+    "ResponseRecord",
     "RollupState",
     "StaleMinute",
     "TaskStat",

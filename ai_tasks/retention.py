@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from ai_tasks.accounts.coverage import MINUTES_KEPT, TASKS, rolled_until
 from ai_tasks.accounts.models import Attempt
 from ai_tasks.accounts.rollup_models import Period, TaskStat
-from ai_tasks.models import AIGenerationTask, Alert, Chunk, FinishHook, JobOutcome
+from ai_tasks.models import AIGenerationTask, Alert, Chunk, FinishHook, JobOutcome, ResponseRecord
 from queueing.models import DeadLetter
 
 BATCH = 500
@@ -75,6 +75,7 @@ def _purge_payloads(now: datetime, batch: int) -> int:
             task.error["message"] = ""
     AIGenerationTask.objects.bulk_update([task for task in tasks.values() if task.error], ["error"])
     Chunk.objects.filter(task_id__in=tasks).delete()
+    ResponseRecord.objects.filter(task_id__in=tasks).delete()
     Attempt.objects.filter(task_id__in=tasks).exclude(error_message="").update(error_message="")
     AIGenerationTask.objects.filter(pk__in=tasks).update(purged_at=now, **GONE)
     return len(tasks)

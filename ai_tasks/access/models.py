@@ -49,6 +49,23 @@ class WebSocketTicket(models.Model):
         return f"{self.owner_id}, {self.expires_at:%H:%M:%S}"
 
 
+class ResponseRecord(models.Model):
+    """What POST /v1/responses was asked for, beside the task that it made: what is repeated in each answer about it."""
+
+    task = models.OneToOneField(
+        "ai_tasks.AIGenerationTask", on_delete=models.CASCADE, primary_key=True, related_name="response"
+    )
+    asked = models.JSONField()
+    """The checked body, its input included."""
+
+    class Meta:
+        verbose_name = _("response")
+        verbose_name_plural = _("responses")
+
+    def __str__(self) -> str:
+        return f"resp_{self.pk}"
+
+
 class IdempotencyRecord(models.Model):
     """A create call's key, the digest of its body, and the objects it made; written in the same transaction."""
 

@@ -14,6 +14,11 @@ OURS = ("priority", "max_cost_usd", "related", "deadline_seconds")
 """Members that OpenAI's API does not have and tasks do."""
 
 
+def mistake(pointer: str, detail: str) -> Mistake:
+    """Return a mistake of a body: errors leave out the first `input`, a task's, so that the body's own is doubled."""
+    return Mistake(f"/input{pointer}" if pointer.startswith("/input") else pointer, detail)
+
+
 def checked_by(
     validator: Draft202012Validator, body: Any, ignored: Collection[str], harmless: Mapping[str, Any] | None = None
 ) -> Json:
@@ -31,5 +36,5 @@ def checked_by(
         raise unsupported(unknown[0][:100])
     if wrong := min(validator.iter_errors(given), key=lambda error: list(map(str, error.absolute_path)), default=None):
         pointer = "".join(f"/{place}" for place in wrong.absolute_path)
-        raise InvalidInput("The request is not valid.", errors=(Mistake(pointer, wrong.message[:300]),))
+        raise InvalidInput("The request is not valid.", errors=(mistake(pointer, wrong.message[:300]),))
     return given

@@ -69,14 +69,18 @@ def _call(call: Mapping[str, Any]) -> Json:
 class Chunks:
     """Turns a task's events into `chat.completion.chunk`s."""
 
-    def __init__(self, *, include_usage: bool) -> None:
+    def __init__(self, task: Mapping[str, Any], *, include_usage: bool) -> None:
         self._include_usage = include_usage
-        self._frame: Json = {}
+        self._frame = _frame(task, "chat.completion.chunk")
+        self._has_begun = False
         self.is_told = False
         """Was anything of the answer sent?"""
 
     def of(self, event: TaskEvent) -> Iterator[Json]:
         """Yield the chunks of one event; raises Broken."""
+        if not self._has_begun:
+            self._has_begun = True
+            yield self._chunk({"role": "assistant", "content": ""})
         if event.name == "task.updated":
             yield from self._of_state(event.data)
         elif event.name == "task.reset":
@@ -87,10 +91,7 @@ class Chunks:
             yield self._chunk(delta)
 
     def _of_state(self, task: Mapping[str, Any]) -> Iterator[Json]:
-        is_first = not self._frame
         self._frame = _frame(task, "chat.completion.chunk")
-        if is_first:
-            yield self._chunk({"role": "assistant", "content": ""})
         if task["status"] == "completed":
             yield self._chunk({}, reason_of(task))
             if self._include_usage:

@@ -5,8 +5,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from ai_tasks.compat.bodies import OURS, checked_by
-from ai_tasks.errors import InvalidInput, Mistake
+from ai_tasks.compat.bodies import OURS, checked_by, mistake
+from ai_tasks.errors import InvalidInput
 from ai_tasks.task_types.embedding import unpacked
 
 Json = dict[str, Any]
@@ -31,7 +31,7 @@ def checked(body: Any) -> Json:
     texts = given["input"]
     if isinstance(texts, list) and any(isinstance(each, int | list) for each in texts):
         detail = "Send texts: tokens mean something to one model's tokenizer alone, and a task may go to another."
-        raise InvalidInput(detail, errors=(Mistake("/input", "tokens"),))
+        raise InvalidInput(detail, errors=(mistake("/input", "tokens"),))
     return given
 
 

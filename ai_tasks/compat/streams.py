@@ -45,9 +45,9 @@ async def chat_completions(request: HttpRequest) -> HttpResponseBase:
         return refusal
     task_id = made.data["task_id"]
     if made.data["stream"]:
-        return await _streamed(task_id, Chunks(include_usage=made.data["include_usage"]))
-    async with _attended(task_id):
-        return _whole(task_id, await _ended(task_id), chat_answers.completion)
+        return await _streamed(task_id, Chunks(made.data["task"], include_usage=made.data["include_usage"]))
+    async with attended(task_id):
+        return whole(task_id, await ended(task_id), chat_answers.completion)
 
 
 @stands_for(Embeddings)
@@ -57,25 +57,27 @@ async def create_embeddings(request: HttpRequest) -> HttpResponseBase:
     if made.status_code != 202:
         refusal: HttpResponseBase = made
         return refusal
-    async with _attended(made.data["task_id"]):
-        task = await _ended(made.data["task_id"])
+    async with attended(made.data["task_id"]):
+        task = await ended(made.data["task_id"])
     shape = partial(embeddings.answer, encoding_format=made.data["encoding_format"])
-    return _whole(made.data["task_id"], task, shape)
+    return whole(made.data["task_id"], task, shape)
 
 
-def _whole(task_id: UUID, task: dict[str, Any], shape: Callable[[dict[str, Any]], Any]) -> HttpResponseBase:
+def whole(task_id: UUID, task: dict[str, Any], shape: Callable[[dict[str, Any]], Any]) -> HttpResponseBase:
+    """Answer with an ended task: in that shape when it has completed, else as an error."""
     if task["status"] == "completed":
-        return JsonResponse(shape(task), headers=_headers(task_id))
+        return JsonResponse(shape(task), headers=headers(task_id))
     status, body = errors.of_task(task)
-    return JsonResponse(body, status=status, headers=_headers(task_id) | {"X-Should-Retry": "false"})
+    return JsonResponse(body, status=status, headers=headers(task_id) | {"X-Should-Retry": "false"})
 
 
-def _headers(task_id: UUID) -> dict[str, str]:
+def headers(task_id: UUID) -> dict[str, str]:
     """Name the task; a client must not try again what was tried again here."""
     return {"X-Tasuki-Task": str(task_id)}
 
 
-async def _ended(task_id: UUID) -> dict[str, Any]:
+async def ended(task_id: UUID) -> dict[str, Any]:
+    """Wait for the task's end and return its shape."""
     state: dict[str, Any] = {}
     async with aclosing(closable(follow(task_id, WHOLE))) as events:
         async for event in events:
@@ -98,15 +100,15 @@ async def _streamed(task_id: UUID, chunks: Chunks) -> HttpResponseBase:
     last = seen[-1]
     if last and last.name == "task.updated" and last.data["status"] != "completed":
         await events.aclose()
-        return _whole(task_id, last.data, chat_answers.completion)
+        return whole(task_id, last.data, chat_answers.completion)
     frames = _frames(task_id, seen, events, chunks)
-    return StreamingHttpResponse(frames, content_type="text/event-stream", headers=STREAM_HEADERS | _headers(task_id))
+    return StreamingHttpResponse(frames, content_type="text/event-stream", headers=STREAM_HEADERS | headers(task_id))
 
 
 async def _told(task_id: UUID) -> Any:
     """Yield the task's events, and None in long silences; who stops listening before the end has left."""
     async with (
-        _attended(task_id),
+        attended(task_id),
         aclosing(closable(follow(task_id))) as events,
         aclosing(with_silence(events, PING_SECONDS)) as told,
     ):
@@ -124,7 +126,7 @@ async def _frames(task_id: UUID, seen: list[TaskEvent | None], events: Any, chun
                 for frame in _frame(event, chunks):
                     yield frame
     except Broken:
-        yield _data(errors.document("The provider failed in the middle of the answer.", errors.SERVER, "stream_cut"))
+        yield data(errors.document("The provider failed in the middle of the answer.", errors.SERVER, "stream_cut"))
         return
     yield b"data: [DONE]\n\n"
 
@@ -134,15 +136,16 @@ def _frame(event: TaskEvent | None, chunks: Chunks) -> Iterator[bytes]:
         yield b": ping\n\n"
     else:
         for chunk in chunks.of(event):
-            yield _data(chunk)
+            yield data(chunk)
 
 
-def _data(chunk: dict[str, Any]) -> bytes:
+def data(chunk: dict[str, Any]) -> bytes:
+    """Return the data line of a server-sent event."""
     return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n".encode()
 
 
 @asynccontextmanager
-async def _attended(task_id: UUID) -> AsyncIterator[None]:
+async def attended(task_id: UUID) -> AsyncIterator[None]:
     """Cancel the task, soon, if its client leaves in between; a task that has ended takes no notice."""
     _waiting[task_id] += 1
     is_over = False

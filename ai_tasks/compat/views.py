@@ -1,8 +1,10 @@
 """/v1: each view checks a request and makes one domain call; what waits is in ai_tasks.compat.streams."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,6 +19,7 @@ from ai_tasks.api.views import find_own
 from ai_tasks.compat import chat_requests, embeddings, errors
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.models_on_offer import models_on_offer
+from ai_tasks.representation import moment
 
 
 @extend_schema(exclude=True)
@@ -39,7 +42,14 @@ class ChatCompletions(CompatView):
         asked = chat_requests.checked(request.data)
         task = create(request, chat_requests.wish_of(asked), "POST /v1/chat/completions")
         usage = bool(asked.get("stream_options", {}).get("include_usage"))
-        return Response({"task_id": task.pk, "stream": asked.get("stream", False), "include_usage": usage}, 202)
+        made = {"task_id": task.pk, "stream": asked.get("stream", False), "include_usage": usage, "task": head(task)}
+        return Response(made, 202)
+
+
+def head(task: AIGenerationTask) -> dict[str, Any]:
+    """Return what answers say of a task before its end, in the words of its own shape."""
+    told = {"id": str(task.pk), "created_at": moment(task.created_at)}
+    return told | {"provider": task.provider, "model": task.model}
 
 
 class Embeddings(CompatView):
@@ -52,14 +62,26 @@ class Embeddings(CompatView):
         return Response({"task_id": task.pk, "encoding_format": asked.get("encoding_format", "float")}, 202)
 
 
-def create(request: Request, asked: dict[str, Any], call: str) -> AIGenerationTask:
-    """Submit the task of this body of POST /api/v1/tasks, once per Idempotency-Key, and let it start."""
+def create(
+    request: Request,
+    asked: dict[str, Any],
+    call: str,
+    *,
+    beside: Callable[[AIGenerationTask], object] = lambda task: None,
+) -> AIGenerationTask:
+    """
+    Submit the task of this body of POST /api/v1/tasks, once per Idempotency-Key, and let it start.
+
+    What is written `beside` it is written in its transaction.
+    """
     body = TaskCreate(data=asked)
     body.is_valid(raise_exception=True)
     owner, wish = user_of(request), request_of(body.validated_data, priority_ceiling_of(request))
 
+    @transaction.atomic
     def make() -> tuple[UUID, AIGenerationTask]:
         task = submission.submit(owner, wish, is_public=True)
+        beside(task)
         return task.pk, task
 
     task, _ = create_once(request, call=call, make=make, find=lambda task_id: find_own(owner.pk, str(task_id)))

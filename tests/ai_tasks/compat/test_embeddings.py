@@ -25,11 +25,11 @@ def test_one_text_and_several() -> None:
 @pytest.mark.parametrize(
     ("members", "pointer"),
     [
-        ({"input": []}, "/input"),
-        ({"input": ""}, "/input"),
-        ({"input": [1, 2]}, "/input"),
-        ({"input": [[1, 2]]}, "/input"),
-        ({"input": {"a": 1}}, "/input"),
+        ({"input": []}, "/input/input"),
+        ({"input": ""}, "/input/input"),
+        ({"input": [1, 2]}, "/input/input"),
+        ({"input": [[1, 2]]}, "/input/input"),
+        ({"input": {"a": 1}}, "/input/input"),
         ({"encoding_format": "hex"}, "/encoding_format"),
         ({"voice": "alto"}, "/voice"),
     ],
