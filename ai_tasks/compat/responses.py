@@ -87,7 +87,7 @@ class InputItems(CompatView):
 
 def _listed(place: int, item: Json) -> Json:
     """Return an item with an id; a text becomes the part that it stands for."""
-    told = {"id": f"item_{place}", "type": "message"} | item
+    told: Json = {"id": f"item_{place}", "type": "message"} | item
     if isinstance(text := item.get("content"), str):
         kind = "output_text" if item["role"] == "assistant" else "input_text"
         told["content"] = [{"type": kind, "text": text}]
