@@ -40,6 +40,8 @@ KINDS = (
 """Troubles that are told; that a provider is paused, say, its operators know."""
 TRY_MAIL_AGAIN = timedelta(seconds=60)
 MOST_IN_A_MAIL = 50
+MOST_BUDGETS = 1_000
+"""Of budgets that are nearly used, the fullest."""
 
 Place = tuple[str, str]
 
@@ -49,7 +51,7 @@ def look(now: datetime) -> dict[Place, Trouble]:
     with translation.override("en"):
         found = troubles.of_providers(fleet.read(now))
         found += troubles.of_dead_letters(list(TaskQueue.objects.get_dlq_groups(now=now)))
-        found += troubles.of_processes(now) + troubles.of_budgets(troubles.budgets(now))
+        found += troubles.of_processes(now) + troubles.of_budgets(troubles.budgets(now, MOST_BUDGETS))
     return {(each.kind, each.key): each for each in found if each.kind in KINDS}
 
 

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from ai_tasks.accounts.fields import plain_usd
+from ai_tasks.models import Alert
 from ai_tasks.ops.actions.urls import DO
 from ai_tasks.ops.pages import charts
 from ai_tasks.ops.pages.nav import PLACES
@@ -38,7 +39,8 @@ def ops_nav(context: template.Context) -> dict[str, Any]:
     places = [
         (place, name == place.name or name in place.within) for place in PLACES if may and user.has_perm(place.needs)
     ]
-    return {"places": places, "is_staff": may}
+    may_see = may and user.has_perm(PLACES[0].needs)
+    return {"places": places, "is_staff": may, "alerts": Alert.objects.open().count() if may_see else 0}
 
 
 def _path(context: template.Context, action: str) -> str:

@@ -154,10 +154,10 @@ def _frame(
     )
     every = -(-len(labels) // MOST_LABELS) or 1
     shown = [
-        (f"{x:.1f}", HEIGHT - 8, "" if number % 3 == 0 else "minor", label)
+        (f"{x:.1f}", HEIGHT - 8, "end" if x > WIDTH - 30 else "middle", "" if number % 3 == 0 else "minor", label)
         for number, (x, label) in enumerate(labels[::every])
     ]
-    axis = format_html_join("", '<text x="{}" y="{}" text-anchor="middle" class="{}">{}</text>', shown)
+    axis = format_html_join("", '<text x="{}" y="{}" text-anchor="{}" class="{}">{}</text>', shown)
     return format_html(
         '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}{}</svg>',
         WIDTH,

@@ -1,6 +1,5 @@
 """The first page: what is wrong, how every provider stands, what died, what it costs."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.http import HttpRequest
@@ -62,7 +61,7 @@ def _pills(stands: list[fleet.Standing], day: Performance, groups: list[dict[str
         {"label": _("at work"), "value": sum(stand.handed for stand in stands)},
         {
             "label": _("oldest wait"),
-            "span": oldest or timedelta(0),
+            "span": oldest,
             "level": "warn" if oldest and oldest > troubles.OLD_WAIT else "",
         },
         {"label": _("completed, 24 h"), "value": day.completed},

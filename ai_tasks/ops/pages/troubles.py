@@ -1,11 +1,12 @@
 """What is wrong now, as sentences: the strip at the head of the overview, the worst first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db.models import F, FloatField
 from django.db.models.functions import Cast, NullIf
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -16,6 +17,7 @@ from ai_tasks.accounts.models import BudgetPeriod
 from ai_tasks.managers import SILENT_AFTER
 from ai_tasks.models import RollupState, WorkerProcess
 from ai_tasks.ops.pages.fleet import Standing
+from providers import standing
 from queueing import standing as queues
 
 OLD_WAIT = timedelta(minutes=10)
@@ -40,6 +42,24 @@ class Trouble(NamedTuple):
     key: str = ""
     """Which one of its kind."""
 
+    @property
+    def link(self) -> str:
+        """Return the page where one sees more of it; empty where there is none."""
+        name = LINKS.get(self.kind)
+        if name is None:
+            return ""
+        return reverse(name, args=[self.key.partition(".")[0]] if name in OF_A_PROVIDER else [])
+
+
+OF_A_PROVIDER = ("ops:provider", "ops:queue")
+LINKS = {
+    **dict.fromkeys(("circuit_open", "paused", "told_to_wait"), "ops:provider"),
+    **dict.fromkeys(("queue_age", "queue_full"), "ops:queue"),
+    "dead_letters": "ops:dead-letters",
+    **dict.fromkeys(("silent_worker", "no_worker", "late_sweep"), "ops:workers"),
+}
+"""Where the kinds of trouble are seen to."""
+
 
 class BudgetUse(NamedTuple):
     """A budget's current month or day, and how much of it is used."""
@@ -50,23 +70,37 @@ class BudgetUse(NamedTuple):
 
 def of_providers(fleet: Iterable[Standing]) -> list[Trouble]:
     """Return what is wrong with providers and their queues."""
-    return [each for standing in fleet for each in _of_provider(standing)]
+    stands = {stand.slug: stand for stand in fleet}
+    return [each for stand in stands.values() for each in _of_provider(stand, stands)]
 
 
-def _of_provider(it: Standing) -> list[Trouble]:
+def _goes_on_to(it: Standing, stands: Mapping[str, Standing]) -> str:
+    """Return where tasks of a provider that is down go on to, and how full it is there; empty: nowhere."""
+    for _alias, places in standing.routes_by(it.slug):
+        names = [place.provider for place in places]
+        for name in names[names.index(it.slug) + 1 :]:
+            if name != it.slug and name in stands and stands[name].state == "available":
+                meter = stands[name].tightest
+                used = f"{meter.share or 0:.0%}" if meter else "0%"
+                return " " + _("New work goes on to %(next)s, at %(used)s of its limit.") % {"next": name, "used": used}
+    return ""
+
+
+def _of_provider(it: Standing, stands: Mapping[str, Standing]) -> list[Trouble]:
     found, name = [], {"provider": it.slug, "waiting": f"{it.waiting:,}"}
     circuit = it.circuit
     if it.state == "circuit_open":
         since = f"{circuit['opened_at']:%H:%M} UTC" if circuit["opened_at"] else "?"
         text = _("The circuit of %(provider)s is open since %(since)s (%(cause)s); %(waiting)s tasks wait.")
-        found.append(
-            Trouble("bad", text % (name | {"since": since, "cause": circuit["cause"] or "?"}), "circuit_open", it.slug)
-        )
+        told = text % (name | {"since": since, "cause": circuit["cause"] or "?"})
+        found.append(Trouble("bad", told + _goes_on_to(it, stands), "circuit_open", it.slug))
     elif it.state == "paused" and it.paused:
         text = _("%(provider)s is paused: %(reason)s; %(waiting)s tasks wait.")
-        found.append(Trouble("warn", text % (name | {"reason": it.paused.pause_reason or "?"})))
+        told = text % (name | {"reason": it.paused.pause_reason or "?"})
+        found.append(Trouble("warn", told, "paused", it.slug))
     elif it.state == "provider_retry_after":
-        found.append(Trouble("warn", _("%(provider)s asked us to wait; %(waiting)s tasks wait.") % name))
+        text = _("%(provider)s asked us to wait; %(waiting)s tasks wait.")
+        found.append(Trouble("warn", text % name, "told_to_wait", it.slug))
     elif it.oldest_wait and it.oldest_wait > OLD_WAIT:
         minutes = int(it.oldest_wait.total_seconds() // 60)
         text = ngettext(
@@ -94,7 +128,7 @@ def of_dead_letters(groups: Sequence[dict[str, Any]]) -> list[Trouble]:
     return [Trouble("bad", text % {"count": hour}, "dead_letters")]
 
 
-def budgets(now: datetime) -> list[BudgetUse]:
+def budgets(now: datetime, most: int = BUDGETS_SHOWN) -> list[BudgetUse]:
     """Return the budgets of which most is used, the fullest first."""
     limit = NullIf(Cast("limit_usd", FloatField()), 0.0)
     used = Cast("spent_usd", FloatField()) + Cast("held_usd", FloatField())
@@ -102,7 +136,7 @@ def budgets(now: datetime) -> list[BudgetUse]:
     rows = rows.annotate(share=used / limit).select_related("budget")
     return [
         BudgetUse(row, 1.0 if row.share is None else row.share)
-        for row in rows.order_by(F("share").desc(nulls_first=True), "pk")[:BUDGETS_SHOWN]
+        for row in rows.order_by(F("share").desc(nulls_first=True), "pk")[:most]
     ]
 
 

@@ -1,5 +1,6 @@
 """What the overview and the pages of providers, queues, limits, workers and health tell."""
 
+import re
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -10,8 +11,9 @@ from django.test import Client
 from django.urls import reverse
 
 from ai_tasks import clock
-from ai_tasks.models import AIGenerationTask, WorkerProcess
+from ai_tasks.models import AIGenerationTask, Alert, WorkerProcess
 from ai_tasks.ops.pages import fleet
+from ai_tasks.ops.pages.troubles import LINKS, Trouble
 from providers import control
 from providers.errors import Unavailable
 from providers.types import Limits
@@ -20,7 +22,7 @@ from queueing.models import DeadLetter, FlowSample, QueueEntry, TaskQueue
 from queueing.states import ParkedReason, Priority
 from tests.ai_tasks.conftest import MakeBudget
 from tests.ai_tasks.graves import bury
-from tests.engine import claimed, several, text_task
+from tests.engine import NOW, claimed, several, text_task
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("providers_ready")]
 
@@ -50,6 +52,32 @@ def test_the_overview_tells_of_an_open_circuit_and_who_waits(root: Client, alice
 
     assert "The circuit of simulator is open" in shown
     assert "(unavailable); 3 tasks wait" in shown
+
+
+@pytest.mark.usefixtures("second_provider")
+def test_the_overview_tells_where_tasks_of_an_open_circuit_go_on_to(root: Client) -> None:
+    control.set_limits("second", Limits(max_concurrency=10))
+    control.trip("simulator", cause="unavailable", now=clock.now())
+
+    shown = told(root, "overview")
+
+    assert "New work goes on to second, at 0% of its limit." in shown
+    assert f'<a href="{reverse("ops:provider", args=["simulator"])}">Look</a>' in shown
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_each_kind_of_trouble_leads_to_where_it_is_seen_to(root: Client, kind: str) -> None:
+    trouble = Trouble("bad", "It is down.", kind, "simulator.default" if kind == "queue_full" else "simulator")
+
+    assert root.get(trouble.link).status_code == 200
+
+
+def test_open_alerts_are_counted_in_the_head_of_every_page(root: Client) -> None:
+    Alert.objects.create(kind="no_worker", level="bad", text="No worker.", raised_at=clock.now())
+    Alert.objects.create(kind="late_sweep", level="bad", text="Late.", raised_at=NOW, cleared_at=clock.now())
+
+    for name in ("overview", "queues"):
+        assert re.search(r'class="badge alert-count">1<', told(root, name))
 
 
 def test_the_overview_tells_of_a_pause_and_why(root: Client) -> None:
