@@ -1,5 +1,5 @@
 """
-Do one thing to many: tasks are cancelled, tried again or given another priority, dead letters discarded.
+Do one thing to many: tasks are cancelled, tried again, moved or taken from their workers, dead letters discarded.
 
 A stored job (queueing.stored_jobs) whose every object has an outcome. Objects are dealt with in small transactions,
 each with its outcomes, the counters and the cursor: killed in between, it goes on where it was and doubles nothing.
@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
 
-from ai_tasks import clock, submission
+from ai_tasks import clock, settlement, submission
 from ai_tasks.errors import QueueFull, TaskError
 from ai_tasks.models import AIGenerationTask, BulkJob, JobOutcome
 from ai_tasks.ops import audit, queues, selection
@@ -23,7 +23,7 @@ from ai_tasks.oversight.actions import Action
 from ai_tasks.states import TaskStatus
 from providers.types import storable
 from queueing import stored_jobs
-from queueing.models import TaskQueue
+from queueing.models import QueueEntry, TaskQueue
 from queueing.states import Priority
 
 logger = logging.getLogger(__name__)
@@ -173,6 +173,16 @@ def _reprioritise(job: BulkJob, ids: list[UUID], now: datetime) -> Outcomes:
     return {task_id: (DONE, words[task_id]) if task_id in words else (SKIPPED, "It does not wait.") for task_id in ids}
 
 
+def _release(job: BulkJob, ids: list[UUID], now: datetime) -> Outcomes:
+    entry = QueueEntry.objects.running().filter(task_id=ids[0]).select_for_update().first()
+    if entry is None:
+        return {ids[0]: (SKIPPED, "It does not run.")}
+    entry.leased_until = now - timedelta(seconds=1)
+    QueueEntry.objects.filter(pk=entry.pk).update(leased_until=entry.leased_until)
+    taken = settlement.lose(AIGenerationTask.objects.all(), entry, now, is_verdict=False)
+    return {ids[0]: (DONE, "") if taken else (SKIPPED, "It does not run.")}
+
+
 def _discard(job: BulkJob, ids: list[UUID], now: datetime) -> Outcomes:
     chosen: dict[str, Any] = {"ids": ids}
     gone = set(TaskQueue.objects.discard_some(chosen, by=job.requested_by, reason=job.reason, now=now))
@@ -182,6 +192,7 @@ def _discard(job: BulkJob, ids: list[UUID], now: datetime) -> Outcomes:
 DEEDS: dict[Action, Deed] = {
     Action.CANCEL_TASK: Deed(_cancel, 1),
     Action.RETRY_TASK: Deed(_retry, 1),
+    Action.RELEASE_LEASE: Deed(_release, 1),
     Action.REPRIORITISE: Deed(_reprioritise, 100),
     Action.DISCARD: Deed(_discard, 250),
 }

@@ -23,6 +23,8 @@ class Action(models.TextChoices):
     RETRY_TASK = "retry-task", _("Retry tasks")
     REPRIORITISE = "reprioritise", _("Change priorities")
     """Of chosen tasks, or a queue's whole order anew."""
+    RELEASE_LEASE = "release-lease", _("Release leases")
+    """Running tasks are taken from their workers, and run again."""
     REDRIVE = "redrive", _("Redrive dead letters")
     DISCARD = "discard", _("Discard dead letters")
     EDIT_REDRIVE = "edit-redrive", _("Redrive an edited copy")

@@ -86,6 +86,17 @@ class RetryTasks(TasksWish):
         return found
 
 
+class ReleaseLeases(TasksWish):
+    """Release leases."""
+
+    action = Action.RELEASE_LEASE
+    form_class = WishForm
+    effect = gettext_lazy(
+        "They are taken from their workers and run again, as after a crash: whatever the old worker still writes is "
+        "refused, and what its call used is paid. Lost leases are released by a sweep anyway, within seconds."
+    )
+
+
 class Reprioritise(TasksWish):
     """Change priorities; of a provider alone also the order anew."""
 

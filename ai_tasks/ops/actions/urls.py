@@ -19,6 +19,7 @@ PAGES: tuple[type[WishPage], ...] = (
     tasks.CancelTasks,
     tasks.RetryTasks,
     tasks.Reprioritise,
+    tasks.ReleaseLeases,
     letters.RedriveLetters,
     letters.DiscardLetters,
     letters.EditLetter,

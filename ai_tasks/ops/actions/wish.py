@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from ai_tasks import clock
 from ai_tasks.access import idempotency
 from ai_tasks.access.idempotency import InFlight, Mismatch
-from ai_tasks.errors import TaskError
+from ai_tasks.errors import NotPossible, TaskError
 from ai_tasks.ops import audit
 from ai_tasks.ops.actions import tokens
 from ai_tasks.ops.actions.forms import WishForm
@@ -128,10 +128,8 @@ class WishPage(Page):
                 return self._leave(request, Done(_("This was done already."), job), wish)
             subject = self.subject(request, wish)
             if subject.count > max(token.said, 1) * GROWN:
-                transaction.set_rollback(True)
                 grown = _("There are %(now)d of them now, not %(before)d: look again, and confirm.")
-                told = grown % {"now": subject.count, "before": token.said}
-                return self._ask(request, form, wish, told, subject)
+                raise NotPossible(grown % {"now": subject.count, "before": token.said})
             done = self.act(subject, wish, by)
             type(record).objects.filter(pk=record.pk).update(object_ids=[str(done.job)] if done.job else [])
         self.after(done)
@@ -160,10 +158,9 @@ class WishPage(Page):
         form: WishForm | None,
         wish: Mapping[str, Any],
         complaint: str = "",
-        subject: Subject | None = None,
     ) -> HttpResponse:
         try:
-            subject = subject or self.subject(request, wish)
+            subject = self.subject(request, wish)
         except (TaskError, BadFilter) as error:
             subject, complaint = (
                 Subject(_("Nothing is chosen"), reverse("ops:overview"), count=0),

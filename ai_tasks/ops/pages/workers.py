@@ -55,6 +55,7 @@ class WorkersPage(Page):
             "leases": _with_starts(found[:LEASES_SHOWN], {each.process.boot_id: each for each in workers}),
             "is_more": len(found) > LEASES_SHOWN,
             "chosen": chosen if until else "",
+            "query": {"leases": chosen if until else ""},
             "choices": [("", _("all")), ("late", _("not renewed lately")), ("lost", _("lost"))],
             "sweeps": sweeps(now),
         }

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from queueing.states import Priority
 from queueing.stored_jobs import LEASE
 from tests.ai_tasks.graves import bury
 from tests.ai_tasks.ops.people import by
-from tests.engine import NOW, at, at_once, claimed, entry_of, fresh, several, text_task
+from tests.engine import NOW, answer, at, at_once, claimed, entry_of, fresh, several, text_task
 from tests.invariants import violations
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("providers_ready")]
@@ -126,6 +127,34 @@ def test_all_matching_get_another_priority(alice: User) -> None:
     assert {fresh(task).priority for task in waiting} == {entry_of(task).priority for task in waiting} == {0}
     assert fresh(running).priority == Priority.HIGH
     assert JobOutcome.objects.earliest("id").detail == "It was normal."
+
+
+def test_a_running_task_is_taken_from_its_worker_which_can_finish_it_no_more(alice: User) -> None:
+    task = text_task(alice)
+    held = claimed()
+    text_task(alice)
+
+    job = carried_out(begin(Action.RELEASE_LEASE, {"provider": ["simulator"]}))
+
+    assert counts(job) == ("finished", 1, 1, 0, 0)
+    assert (fresh(task).status, fresh(task).crashes) == ("pending", 1)
+    assert not AIGenerationTask.objects.complete(task.pk, held.epoch, answer(), now=at(11))
+    assert fresh(task).status == "pending"
+    assert violations() == []
+
+
+def test_only_leases_that_are_lost_or_late_are_meant_where_that_is_said(alice: User) -> None:
+    task = text_task(alice)
+    claimed()
+
+    def meant(leases: str, ends_in: float) -> bool:
+        QueueEntry.objects.update(leased_until=clock.now() + timedelta(seconds=ends_in))
+        chosen = selection.checked({"leases": [leases]})
+        return selection.tasks(Action.RELEASE_LEASE, chosen).filter(pk=task.pk).exists()
+
+    assert (meant("lost", -1), meant("lost", 10), meant("late", 10), meant("late", 60)) == (True, False, True, False)
+    with pytest.raises(BadFilter):
+        selection.checked({"leases": ["found"]})
 
 
 def test_letters_are_discarded_and_their_tasks_stay(alice: User) -> None:

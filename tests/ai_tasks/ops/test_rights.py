@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from ai_tasks.models import AuditEntry
+from ai_tasks.models import AIGenerationTask, AuditEntry
 from ai_tasks.ops.actions import tokens
 from ai_tasks.ops.actions.urls import DO
 from ai_tasks.oversight.actions import Action
@@ -16,12 +16,18 @@ from queueing.models import Redrive
 from tests.ai_tasks.graves import bury, letter_of
 from tests.ai_tasks.ops.people import in_role
 from tests.ai_tasks.ops.wishes import address, wish
-from tests.engine import NOW, text_task
+from tests.engine import NOW, claimed, text_task
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("providers_ready")]
 
 Case = Callable[[User], tuple[dict[str, Any], dict[str, Any]]]
 """Returns what the address names, and what is filled in."""
+
+
+def running(alice: User) -> AIGenerationTask:
+    task = text_task(alice)
+    claimed()
+    return task
 
 
 def begun(alice: User) -> Redrive:
@@ -50,6 +56,7 @@ CASES: dict[Action, Case] = {
     Action.CANCEL_TASK: lambda alice: ({"task": text_task(alice).pk}, {}),
     Action.RETRY_TASK: lambda alice: ({"task": bury(alice)[0].pk}, {}),
     Action.REPRIORITISE: lambda alice: ({"task": text_task(alice).pk}, {"priority": "0"}),
+    Action.RELEASE_LEASE: lambda alice: ({"task": running(alice).pk}, {}),
     Action.REDRIVE: lambda alice: ({"ids": letter_of(bury(alice)[0]).pk}, {"provider": "same", "rate": "5"}),
     Action.DISCARD: lambda alice: ({"ids": letter_of(bury(alice)[0]).pk}, {}),
     Action.EDIT_REDRIVE: lambda alice: (

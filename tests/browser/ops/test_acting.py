@@ -90,6 +90,26 @@ def test_for_maintenance_a_provider_is_drained_until_an_hour_from_now(
 
 
 @every_width
+def test_what_hangs_is_taken_from_its_worker(
+    open_page: Open, task: Callable[..., str], rest: Rest, finger: Finger, viewport: Any
+) -> None:
+    hanging = task("Hang.", simulate={"latency_ms": 60_000})
+    eventually(lambda: rest("GET", f"/tasks/{hanging}")["status"] == "processing", "the task runs")
+    page = open_page("/admin/ops/workers/", viewport=viewport)
+
+    finger.tap(page.get_by_role("link", name="Release all of these"))
+    expect(page.get_by_text("whatever the old worker still writes is refused")).to_be_visible()
+    page.get_by_label("Reason").fill("It hangs.")
+    finger.tap(page.get_by_role("button", name="Release leases"))
+
+    expect(page.get_by_text("finished")).to_be_visible()
+    attempts = rest("GET", f"/tasks/{hanging}")["attempts"]
+    assert attempts[0]["status"] == "lost"
+    assert finger.taps <= 3
+    rest("POST", f"/tasks/{hanging}/cancel")
+
+
+@every_width
 def test_one_users_work_is_moved_up(
     open_page: Open, history: dict[str, str], task: Callable[..., str], rest: Rest, finger: Finger, viewport: Any
 ) -> None:
