@@ -16,6 +16,7 @@ from ai_tasks.oversight.alerts import Alert
 from ai_tasks.oversight.jobs import BulkJob, JobOutcome
 from ai_tasks.oversight.models import AuditEntry
 from ai_tasks.states import ACTIVE, ChunkKind, TaskStatus
+from ai_tasks.webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookSubscription
 from queueing.models import QueueEntry
 from queueing.states import Lane, Priority
 
@@ -41,6 +42,9 @@ __all__ = [
     "TaskStat",
     "UsageStat",
     "WebSocketTicket",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookSubscription",
     "WorkerProcess",
 ]
 

@@ -16,6 +16,7 @@ from ai_tasks.lease import announce
 from ai_tasks.policy import Decision, Step
 from ai_tasks.states import TaskStatus
 from ai_tasks.task_types import registry
+from ai_tasks.webhooks import events
 from queueing.entries import Estimate, share_key
 from queueing.models import QueueEntry, TaskQueue
 from queueing.statements import Param, Select
@@ -125,7 +126,7 @@ def finish(
     **values: Any,
 ) -> None:
     """
-    End the task in this status: entry gone, chunks folded, hook noted, told. Part of the caller's transaction.
+    End the task in this status: entry gone, chunks folded, hooks noted, told. Part of the caller's transaction.
 
     `used_tokens`: what the last attempt used, where the user's share does not know it yet.
     """
@@ -141,6 +142,7 @@ def close(tasks: QuerySet[Any], task: Any, status: TaskStatus, now: datetime, **
     chunks.fold(task)
     if registry.get(task.type).on_finished:
         task.finish_hooks.create(due_at=now)
+    events.task_ended(task, status, now)
     announce(task, status)
 
 

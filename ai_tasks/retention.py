@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from ai_tasks.accounts.coverage import MINUTES_KEPT, TASKS, rolled_until
 from ai_tasks.accounts.models import Attempt
 from ai_tasks.accounts.rollup_models import Period, TaskStat
-from ai_tasks.models import AIGenerationTask, Alert, Chunk, FinishHook, JobOutcome, ResponseRecord
+from ai_tasks.models import AIGenerationTask, Alert, Chunk, FinishHook, JobOutcome, ResponseRecord, WebhookDelivery
 from queueing.models import DeadLetter
 
 BATCH = 500
@@ -59,11 +59,12 @@ def due(now: datetime) -> dict[str, int]:
 
 
 def old_payloads(now: datetime) -> QuerySet[Any]:
-    """Return the tasks whose payload goes: ended long ago, and no open dead letter and no hook may yet need it."""
+    """Return the tasks whose payload goes: ended long ago; no open dead letter, hook or webhook may yet need it."""
     letters = DeadLetter.objects.open().filter(task_id=OuterRef("pk"))
     hooks = FinishHook.objects.filter(task=OuterRef("pk"))
     old = AIGenerationTask.objects.filter(purged_at=None, finished_at__lt=now - settings.AI_KEEP_PAYLOADS)
-    return old.filter(~Exists(letters), ~Exists(hooks)).order_by("finished_at")
+    untold = WebhookDelivery.objects.pending().filter(task=OuterRef("pk"), body="")
+    return old.filter(~Exists(letters), ~Exists(hooks), ~Exists(untold)).order_by("finished_at")
 
 
 @transaction.atomic

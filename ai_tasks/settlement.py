@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from ai_tasks import breaker, chunks, continuing, doorbell, outcome, policy
 from ai_tasks.accounts import attempts, charges
@@ -22,6 +22,7 @@ from ai_tasks.chunks import Piece
 from ai_tasks.lease import announce, release_attempt
 from ai_tasks.states import ACTIVE, TaskStatus
 from ai_tasks.task_types import embedding, registry
+from ai_tasks.webhooks.models import WebhookEndpoint
 from providers import control
 from providers.errors import ProviderError, RateLimited
 from providers.types import Completion, Embeddings, Usage, UsageSource, storable
@@ -52,7 +53,10 @@ _attempt_row = Select(lambda: Attempt.objects.of_lease(Param("task_id"), Param("
 
 @cache
 def _task_row(model: type[Any]) -> Select[Any]:
-    return Select(lambda: model.objects.select_for_update().filter(pk=Param("pk")).order_by())
+    is_heard = Exists(WebhookEndpoint.objects.listening().filter(owner=OuterRef("owner")))
+    return Select(
+        lambda: model.objects.select_for_update().filter(pk=Param("pk")).annotate(is_heard=is_heard).order_by()
+    )
 
 
 @transaction.atomic

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F
 
-from ai_tasks import affordability, clock, dispatch, finish_hooks, lease, preflight, settlement
+from ai_tasks import affordability, clock, courier, dispatch, finish_hooks, lease, preflight, settlement
 from ai_tasks.accounts import coverage
 from ai_tasks.errors import Mistake, NotPossible, QueueFull, TaskError, UnknownModel, UnknownTaskType
 from ai_tasks.ids import uuid7
@@ -273,6 +273,7 @@ def revive(
         "version": F("version") + 1,
     }
     coverage.mark_stale(task.finished_at)
+    courier.write_down_all(task.pk)
     AIGenerationTask.objects.filter(pk=task.pk).update(**values)
     fresh = AIGenerationTask.objects.get(pk=task.pk)
     _enqueue(fresh, _estimate(fresh, task_type, now), now)

@@ -1,5 +1,6 @@
 """Celery's entry points, one call each. Their arguments are ids; whatever else comes along is ignored."""
 
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -11,7 +12,7 @@ from celery.exceptions import Ignore
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 
-from ai_tasks import clock, dispatch, execution, finish_hooks, quarantine, retention, rollups, sweeps, worker
+from ai_tasks import clock, courier, dispatch, execution, finish_hooks, quarantine, retention, rollups, sweeps, worker
 from ai_tasks.accounts import alarms
 from ai_tasks.models import BulkJob
 from ai_tasks.ops import alerts, bulk, circuits, limits
@@ -93,6 +94,23 @@ def watch_budgets(**_: Any) -> None:
 def run_finish_hooks(**_: Any) -> None:
     """Run the hooks of finished tasks that nobody ran."""
     finish_hooks.run_due(clock.now())
+
+
+@shared_task(name="ai_tasks.send_webhooks", ignore_result=True)
+def send_webhooks(**_: Any) -> None:
+    """Send webhooks for some seconds, unless as many threads of this process as may do so already."""
+    if not _senders.acquire(blocking=False):
+        return
+    try:
+        give_up_at = time.monotonic() + JOB_SLICE_SECONDS
+        while courier.send_due(clock.now()) and time.monotonic() < give_up_at:
+            pass
+    finally:
+        _senders.release()
+
+
+_senders = threading.BoundedSemaphore(settings.AI_WEBHOOK_THREADS)
+"""A slow receiver keeps these threads, and never those of tasks or sweeps."""
 
 
 @shared_task(name="ai_tasks.note_flow", ignore_result=True)
@@ -183,4 +201,4 @@ def alert(**_: Any) -> None:
 def tidy(**_: Any) -> int:
     """Delete what has expired and wake what was forgotten; the count is kept among the results in admin."""
     sweeps.wake_parked(clock.now())
-    return sweeps.tidy(clock.now())
+    return sweeps.tidy(clock.now()) + courier.forget_old(clock.now())

@@ -17,8 +17,8 @@ EXPIRES_SECONDS = 30
 """A sweep that nobody took in this time is dropped; the next one does its work."""
 
 
-def _every(seconds: float, task: str) -> dict[str, object]:
-    return {"task": task, "schedule": seconds, "options": {"queue": "control", "expires": EXPIRES_SECONDS}}
+def _every(seconds: float, task: str, queue: str = "control") -> dict[str, object]:
+    return {"task": task, "schedule": seconds, "options": {"queue": queue, "expires": EXPIRES_SECONDS}}
 
 
 app.conf.beat_schedule = {
@@ -28,6 +28,7 @@ app.conf.beat_schedule = {
     "lost-charges": _every(10, "ai_tasks.charge_lost"),
     "budgets": _every(5, "ai_tasks.watch_budgets"),
     "finish-hooks": _every(5, "ai_tasks.run_finish_hooks"),
+    "webhooks": _every(1, "ai_tasks.send_webhooks", "webhooks"),
     "redrives": _every(2, "ai_tasks.resume_redrives"),
     "watch": _every(5, "ai_tasks.watch"),
     "alerts": _every(10, "ai_tasks.alert"),

@@ -201,6 +201,10 @@ AI_KEEP_PAYLOADS = timedelta(days=env.integer("AI_KEEP_PAYLOADS_DAYS", 90, least
 """How long after its end a task keeps what it was asked and answered; its row and its bill are kept for good."""
 AI_KEEP_DEAD_LETTERS = timedelta(days=env.integer("AI_KEEP_DEAD_LETTERS_DAYS", 90, least=1))
 """How long dead letters are kept that were redriven or discarded; open ones are kept, and so are their payloads."""
+AI_WEBHOOK_ALLOW_PRIVATE = env.boolean("AI_WEBHOOK_ALLOW_PRIVATE", default=False)
+"""May webhooks go to private, loopback and link-local addresses? Whoever has an API key then reaches into yours."""
+AI_WEBHOOK_THREADS = env.integer("AI_WEBHOOK_THREADS", 2, least=1)
+"""Threads of a worker process that only send webhooks, each up to 20 at once."""
 AI_ENVIRONMENT = env.text("AI_ENVIRONMENT", "")
 """What the console calls this installation in its head, as `production`; empty: nothing."""
 AI_ALERT_EMAILS = env.words("AI_ALERT_EMAILS", [])
@@ -221,9 +225,9 @@ AI_CHAT_TITLES = env.boolean("AI_CHAT_TITLES", default=True)
 
 CELERY_TASK_QUEUES = [
     Queue(name, routing_key=name)
-    for name in [*(f"ai.{slug}.{lane}" for slug in AI_PROVIDERS for lane in ("default", "long")), "control"]
+    for name in [*(f"ai.{slug}.{lane}" for slug in AI_PROVIDERS for lane in ("default", "long")), "control", "webhooks"]
 ]
-CELERY_WORKER_CONCURRENCY = AI_WORKER_THREADS + AI_CONTROL_THREADS
+CELERY_WORKER_CONCURRENCY = AI_WORKER_THREADS + AI_CONTROL_THREADS + AI_WEBHOOK_THREADS
 
 LOGGING = {
     "version": 1,

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from django.db import transaction
 from django.db.models import CharField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet, Value
@@ -10,6 +11,7 @@ from django.db.models.functions import Cast
 from ai_tasks import events
 from ai_tasks.accounts.fields import UsdField, plain_usd
 from ai_tasks.accounts.models import Budget, BudgetAlarm, BudgetPeriod
+from ai_tasks.webhooks import events as webhooks
 from queueing.models import QueueEntry
 from queueing.states import ParkedReason
 
@@ -52,14 +54,14 @@ def _raise(period: BudgetPeriod, share: int, now: datetime) -> bool:
     values = {"spent_usd": period.spent_usd, "limit_usd": period.limit_usd, "created_at": now}
     alarm, is_new = BudgetAlarm.objects.get_or_create(period=period, percent=share, defaults=values)
     if is_new:
-        transaction.on_commit(partial(_publish, alarm, period.budget), robust=True)
+        event = _event(alarm, period.budget)
+        webhooks.happened("budget.alarm", f"budget_alarm:{alarm.pk}", event, now)
+        transaction.on_commit(partial(_publish, event, period.budget), robust=True)
     return is_new
 
 
-def _publish(alarm: BudgetAlarm, budget: Budget) -> None:
-    """Tell the operators, and the user whose budget it is."""
-    event = {
-        "name": "budget.alarm",
+def _event(alarm: BudgetAlarm, budget: Budget) -> dict[str, Any]:
+    return {
         "budget_id": budget.pk,
         "scope": budget.scope,
         "key": budget.scope_key,
@@ -68,6 +70,11 @@ def _publish(alarm: BudgetAlarm, budget: Budget) -> None:
         "spent_usd": plain_usd(alarm.spent_usd),
         "limit_usd": plain_usd(alarm.limit_usd),
     }
+
+
+def _publish(event: dict[str, Any], budget: Budget) -> None:
+    """Tell the operators, and the user whose budget it is."""
+    event = {"name": "budget.alarm", **event}
     events.send(events.OPERATIONS, event)
     if budget.scope == Budget.Scope.USER and budget.scope_key.isdigit():
         events.send(events.group_for_user(int(budget.scope_key)), event)

@@ -12,6 +12,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from ai_tasks import clock
+from ai_tasks.webhooks.addresses import complaint
 
 USD = re.compile(r"[0-9]{1,8}(\.[0-9]{1,10})?")
 FARTHEST = timedelta(days=366)
@@ -171,3 +172,21 @@ class HttpUrl(Text):
 def _refuse_userinfo(url: str) -> None:
     if "@" in url.partition("://")[2].partition("/")[0]:
         raise serializers.ValidationError("User names and passwords do not belong into an address.")
+
+
+class PublicUrl(HttpUrl):
+    """An address that webhooks may go to."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the address; a private one is refused before anything is sent."""
+        url = super().to_internal_value(data)
+        if said := _complaint(url):
+            raise serializers.ValidationError(said)
+        return url
+
+
+def _complaint(url: str) -> str:
+    try:
+        return complaint(url)
+    except ValueError:
+        return "Enter a valid URL."

@@ -7,7 +7,7 @@ from django.core.validators import RegexValidator
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from ai_tasks.api.fields import HttpUrl, Metadata, Moment, StrictSerializer, Text, Usd, WholeNumber
+from ai_tasks.api.fields import Metadata, Moment, PublicUrl, StrictSerializer, Text, Usd, WholeNumber
 from ai_tasks.errors import InvalidInput, Mistake
 from ai_tasks.submission import TaskRequest
 from queueing.states import Priority
@@ -91,7 +91,7 @@ class TaskCreate(StrictSerializer):
     max_cost_usd = Usd(required=False)
     related = Related(required=False)
     metadata = Metadata(required=False)
-    callback_url = HttpUrl(max_length=500, required=False)
+    callback_url = PublicUrl(max_length=500, required=False, help_text="Told of its end; see webhooks.")
 
 
 def request_of(wish: Mapping[str, Any], ceiling: Priority, *, pointer: str = "") -> TaskRequest:

@@ -7,7 +7,7 @@ from typing import Any
 from django.urls import URLPattern, path
 from drf_spectacular.views import SpectacularAPIView
 
-from ai_tasks.api import budgets, dead_letters, operators, queues, redrives, streams, usage, views
+from ai_tasks.api import budgets, dead_letters, operators, queues, redrives, streams, usage, views, webhooks
 from ai_tasks.api.docs import DocsView
 
 app_name = "api"
@@ -30,6 +30,13 @@ ROUTES: list[tuple[str, View, str]] = [
     ("v1/tasks/<str:task_id>/retry", views.TaskRetry.as_view(), "task-retry"),
     ("v1/tasks/<str:task_id>/events", streams.task_events, "task-events"),
     ("v1/ws-tickets", views.TicketCollection.as_view(), "ws-tickets"),
+    ("v1/webhook-endpoints", webhooks.EndpointCollection.as_view(), "webhook-endpoints"),
+    ("v1/webhook-endpoints/<str:endpoint_id>", webhooks.EndpointDetail.as_view(), "webhook-endpoint"),
+    ("v1/webhook-endpoints/<str:endpoint_id>/rotate-secret", webhooks.EndpointRotate.as_view(), "webhook-rotate"),
+    ("v1/webhook-endpoints/<str:endpoint_id>/test", webhooks.EndpointTest.as_view(), "webhook-test"),
+    ("v1/webhook-deliveries", webhooks.DeliveryCollection.as_view(), "webhook-deliveries"),
+    ("v1/webhook-deliveries/<str:delivery_id>", webhooks.DeliveryDetail.as_view(), "webhook-delivery"),
+    ("v1/webhook-deliveries/<str:delivery_id>/resend", webhooks.DeliveryResend.as_view(), "webhook-resend"),
     ("v1/budgets", budgets.BudgetCollection.as_view(), "budgets"),
     ("v1/usage", usage.UsageReport.as_view(), "usage"),
     ("v1/providers", operators.ProviderCollection.as_view(), "providers"),

@@ -22,6 +22,7 @@ from ai_tasks.models import Alert
 from ai_tasks.ops.pages import fleet, troubles
 from ai_tasks.ops.pages.troubles import Trouble
 from ai_tasks.representation import moment
+from ai_tasks.webhooks import events as webhooks
 from queueing.models import TaskQueue
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ def _raise(place: Place, trouble: Trouble, now: datetime) -> bool:
             alert.save(force_insert=True)
     except IntegrityError:
         return False
+    webhooks.happened("alert.raised", f"alert:{alert.pk}", alert_json(alert), now)
     transaction.on_commit(partial(_tell, "alert.raised", alert), robust=True)
     return True
 
@@ -84,6 +86,7 @@ def _clear(alert: Alert, now: datetime) -> bool:
     alert.cleared_at = now
     if not Alert.objects.open().filter(pk=alert.pk).update(cleared_at=now):
         return False
+    webhooks.happened("alert.cleared", f"alert:{alert.pk}", alert_json(alert), now)
     transaction.on_commit(partial(_tell, "alert.cleared", alert), robust=True)
     return True
 

@@ -25,6 +25,8 @@ SEEN = [
     "/redrives",
     "/redrives/{redrive_id}",
     "/redrives/{redrive_id}/stop",
+    "/webhook-endpoints",
+    "/webhook-deliveries/{delivery_id}/resend",
 ]
 
 
