@@ -5,7 +5,7 @@ from django.http.response import HttpResponseBase
 from django.urls import path
 
 from ai_tasks.ops.actions import jobs, letters, providers, tasks
-from ai_tasks.ops.actions.record import AuditPage
+from ai_tasks.ops.actions.record import AuditFile, AuditPage
 from ai_tasks.ops.actions.wish import WishPage
 
 PAGES: tuple[type[WishPage], ...] = (
@@ -41,4 +41,5 @@ urlpatterns = [
     path("jobs/", jobs.JobsPage.as_view(), name="jobs"),
     path("jobs/<uuid:job_id>/", jobs.JobPage.as_view(), name="job"),
     path("audit/", AuditPage.as_view(), name="audit"),
+    path("audit.csv", AuditFile.as_view(), name="audit-file"),
 ]
