@@ -1,5 +1,7 @@
 """Webhooks in Django admin: where they go, what was sent, and *send again*."""
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -34,8 +36,12 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     search_fields = ("=task__id", "endpoint__url")
     list_select_related = ("endpoint",)
     list_per_page = 50
-    fields = (*list_display, "task", "callback_url", "retry_until", "log", "body")
+    fields = (*list_display, "task", "callback_url", "retry_until")
     actions = ("resend",)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """What was said and answered is for whoever may see payloads."""
+        return [*self.fields, *(("log", "body") if request.user.has_perm("ai_tasks.view_payloads") else ())]
 
     @admin.action(description=_("Send the selected deliveries again"), permissions=["resend"])
     def resend(self, request: HttpRequest, chosen: QuerySet[WebhookDelivery]) -> None:

@@ -22,6 +22,9 @@ atexit.register(shutil.rmtree, os.environ["TASUKI_VAR"], ignore_errors=True)
 
 from config.settings import *  # noqa: E402, F403
 
+# An application that embeds the platform: tests/host_app.
+INSTALLED_APPS += ["tests.host_app"]  # noqa: F405
+AI_TASK_TYPES += ["tests.host_app.work.SUMMARY"]  # noqa: F405
 AI_DISPATCHER = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {

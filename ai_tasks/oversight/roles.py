@@ -11,7 +11,7 @@ APPS = ("ai_tasks", "queueing", "providers", "chat")
 SECRET = {"chunk", "idempotencyrecord", "websocketticket", "apikey"}
 """Models that a viewer has no business with."""
 BUDGETS = ("add_budget", "change_budget", "delete_budget")
-SETTINGS = ("change_taskqueue", "change_fairshare", "change_provider", "change_circuitrule")
+SETTINGS = ("change_taskqueue", "change_fairshare", "change_provider", "change_circuitrule", "change_webhookdelivery")
 """What operators set in the plain admin's forms."""
 COSTS = ("view_costs", "export_costs")
 

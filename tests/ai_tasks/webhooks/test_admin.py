@@ -44,14 +44,25 @@ def test_who_may_only_look_does_not(client: Client, failed: WebhookDelivery) -> 
 
 
 def test_the_pages_show_the_tries_and_no_secret(client: Client, failed: WebhookDelivery) -> None:
-    operator(client, "view_webhookdelivery", "view_webhookendpoint")
+    operator(client, "view_webhookdelivery", "view_webhookendpoint", "view_payloads")
     endpoint = failed.endpoint
 
     delivery = client.get(reverse("admin:ai_tasks_webhookdelivery_change", args=[failed.pk])).content.decode()
     page = client.get(reverse("admin:ai_tasks_webhookendpoint_change", args=[endpoint.pk])).content.decode()
 
     assert "500" in delivery
+    assert "webhook.test" in delivery
     assert "<b>no</b>" not in delivery
     assert "https://example.com/hook" in page
     assert endpoint.salt not in page
     assert signing.secret_of(endpoint.salt) not in page
+
+
+def test_who_may_not_see_payloads_does_not_see_what_was_sent(client: Client, failed: WebhookDelivery) -> None:
+    operator(client, "view_webhookdelivery")
+
+    page = client.get(reverse("admin:ai_tasks_webhookdelivery_change", args=[failed.pk])).content.decode()
+
+    assert "field-state" in page
+    assert "field-body" not in page
+    assert "field-log" not in page
