@@ -27,7 +27,20 @@ LOOKS: dict[str, dict[str, Any]] = {
     "phone": {"viewport": PHONE, "device_scale_factor": 2},
     "japanese": {"viewport": DESK, "locale": "ja-JP"},
 }
-CONSOLE = ("", "providers/simulator/", "queues/", "tasks/", "dead-letters/", "workers/", "limits/", "costs/", "health/")
+CONSOLE = (
+    "",
+    "providers/simulator/",
+    "do/pause-provider/?provider=simulator",
+    "queues/",
+    "tasks/",
+    "dead-letters/",
+    "workers/",
+    "limits/",
+    "statistics/",
+    "costs/",
+    "health/",
+    "audit/",
+)
 QUESTION = "How do I retry with full jitter in Python?"
 ANSWER = """Wait a random time between zero and a bound that doubles:
 
@@ -98,7 +111,7 @@ def take_chat(camera: Camera) -> None:
 def take_console(camera: Camera) -> None:
     """The console's pages."""
     for path in CONSOLE:
-        name = path.split("/")[0] or "overview"
+        name = re.split("[/?]", path.removeprefix("do/"))[0] or "overview"
         camera.take(f"ops-{name}", camera.open(f"/admin/ops/{path}"))
 
 

@@ -3,7 +3,8 @@ Measure this project on this machine, each on throw-away processes and data.
 
 `latency`: from POST to the provider's call, on idle installations. `backlog`: what admission and submission cost beside
 1,000 rows and beside 1,300,000. `streams`: what a web process adds to many streams at once. `chats`: lists, searches
-and pages beside 10,000 chats. `seed`: fill the configured PostgreSQL with a large installation's rows, and stay.
+and pages beside 10,000 chats. `gateway`: what `/v1` adds to its provider's calls, and how many it answers. `seed`: fill
+the configured PostgreSQL with a large installation's rows, and stay.
 """
 
 import json
@@ -16,9 +17,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
-from config import backlog, benchmarks, chats, seeding, streams
+from config import backlog, benchmarks, chats, gateway_load, seeding, streams
 
-MEASURED = ("latency", "backlog", "streams", "chats")
+MEASURED = ("latency", "backlog", "streams", "chats", "gateway")
 CHILDREN = ("fill", "measure", "measure_chats")
 SHAPES = ("embedded", "services")
 SIZES = ("waiting", "parked", "finished", "dead_letters", "users")
@@ -98,6 +99,19 @@ class Command(BaseCommand):
         self.stdout.write(f"{told['sessions']:,} chats, {told['messages']:,} messages; p50 in ms")
         for name, value in told["p50_ms"].items():
             self.stdout.write(f"{name:24}{value:8.1f}")
+
+    def gateway(self, options: dict[str, Any]) -> None:
+        """`/v1` beside the direct call."""
+        told = gateway_load.gateway(self.stderr.write, rounds=options["rounds"])
+        if options["json"]:
+            self._print_json({"benchmark": "gateway", **told})
+            return
+        self.stdout.write(f"{'25 requests/s, ms':20}{'p50':>8}{'p95':>8}{'p99':>8}")
+        for name in ("direct", "gateway", "added"):
+            self.stdout.write(f"{name:20}" + "".join(f"{value:8.1f}" for value in told[name].values()))
+        for connections, rate in told["answers_per_second"].items():
+            self.stdout.write(f"{connections:>4} connections: {rate:7.1f} answers/s")
+        self.stdout.write(f"{told['answered']} answered, {told['failed']} failed; books: {told['books']}")
 
     def seed(self, options: dict[str, Any]) -> None:
         """Fill the configured database."""
