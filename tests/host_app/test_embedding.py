@@ -164,13 +164,14 @@ def test_another_persons_summary_is_not_shown(client: Client, alice: User, bob: 
     assert client.get(f"/summaries/{summary.pk}").status_code == 404
 
 
-def test_the_hosts_settings_stand(tmp_path: Path) -> None:
+def test_the_hosts_settings_stand_and_its_migration_is_complete(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "TASUKI_VAR": str(tmp_path), "PYTHONPATH": str(BASE_DIR)}
-    command = [sys.executable, "manage.py", "check", "--settings", "tests.host_app.settings"]
+    settings = ("--settings", "tests.host_app.settings")
+    command = [sys.executable, "manage.py", "makemigrations", "host_app", "--check", "--dry-run", *settings]
 
     done = subprocess.run(command, cwd=BASE_DIR, env=environment, capture_output=True, text=True, timeout=60)
 
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_document_shows_the_code_that_is_tested() -> None:
