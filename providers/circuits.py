@@ -173,9 +173,9 @@ def set_mode(
 
 
 def forced_too_long(now: datetime) -> list[tuple[str, str]]:
-    """Return (provider, model) of the circuits whose time by hand is over."""
+    """Return (provider, model) of the circuits whose time by hand is over; locks them, less those in other hands."""
     over = Circuit.objects.exclude(mode=CircuitMode.AUTO).filter(forced_until__lte=now).order_by("provider", "model")
-    return list(over.values_list("provider_id", "model"))
+    return list(over.select_for_update(skip_locked=True).values_list("provider_id", "model"))
 
 
 def rest_no_longer(provider: str, now: datetime, *, model: str = "") -> bool:

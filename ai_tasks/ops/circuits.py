@@ -48,6 +48,7 @@ def _standing(provider: str, model: str) -> dict[str, Any]:
     return {"state": row["state"], "mode": row["mode"], **until}
 
 
+@transaction.atomic
 def give_back_due(now: datetime) -> int:
     """Give the circuits back to themselves whose time by hand is over; return how many."""
     by = audit.by_system("Its time is over.", now)

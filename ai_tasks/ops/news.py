@@ -52,7 +52,7 @@ class News:
 
 
 def _queue(stand: Standing) -> Json:
-    oldest = stand.oldest_wait
+    since = [lane.depth.oldest_at for lane in stand.lanes if lane.depth.oldest_at]
     return {
         "provider": stand.slug,
         "state": stand.state,
@@ -61,7 +61,7 @@ def _queue(stand: Standing) -> Json:
         "is_estimate": stand.is_estimate,
         "parked": stand.parked,
         "at_work": stand.handed,
-        "oldest_wait_seconds": int(oldest.total_seconds()) if oldest else 0,
+        "waiting_since": moment(min(since, default=None)),
     }
 
 

@@ -112,7 +112,10 @@ class WishPage(Page):
             return self._ask(request, form, form.cleaned_data, _("This form is too old: look again, and confirm."))
         try:
             return self._once(request, form, token)
-        except (TaskError, BadFilter) as error:
+        except TaskError as error:
+            mistakes = [f"{each.pointer}: {each.detail}" for each in error.errors]
+            return self._ask(request, form, form.cleaned_data, " ".join([error.detail, *mistakes]))
+        except BadFilter as error:
             return self._ask(request, form, form.cleaned_data, error.detail)
         except Mismatch:
             return self._ask(request, form, form.cleaned_data, _("This form was sent before with other words."))

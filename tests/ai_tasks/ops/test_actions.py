@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core import signing
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from ai_tasks import clock
 from ai_tasks.models import AIGenerationTask, AuditEntry
@@ -228,13 +230,16 @@ def test_forcing_fallback_shows_where_work_would_go_and_sends_it_there(carol: Cl
     several(alice, 4, model="both")
     several(alice, 2, model="simulator/sim-1")
 
-    page = carol.get(address("force-fallback", **SIMULATOR)).content.decode()
+    with CaptureQueriesContext(connection) as queries:
+        page = carol.get(address("force-fallback", **SIMULATOR)).content.decode()
+    asked = len(queries)
     answer = wish(carol, "force-fallback", SIMULATOR, minutes="60")
 
     cells = " ".join(page.split())
     assert '<th scope="row">second</th> <td class="number" data-label="Of the waiting">4</td>' in cells
     assert "100%" in cells
     assert '<th scope="row">nowhere: they wait</th><td class="number" data-label="Of the waiting">2</td>' in cells
+    assert asked <= 30
     assert answer.status_code == 302
     gate = routing.gate("simulator", clock.now())
     assert gate.reason == "circuit_open"

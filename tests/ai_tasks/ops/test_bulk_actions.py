@@ -166,6 +166,7 @@ def test_words_that_no_task_can_have_are_refused(carol: Client, alice: User, tex
     answer = wish(carol, "edit-redrive", query, model="default", priority="1", input=text)
 
     assert answer.status_code == 422
+    assert "/input" in answer.content.decode() or "errorlist" in answer.content.decode()
     assert (AIGenerationTask.objects.count(), DeadLetter.objects.open().count()) == (1, 1)
 
 

@@ -15,7 +15,7 @@ from providers.types import Limits
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import Priority
 from tests.ai_tasks.ops.people import by
-from tests.engine import NOW, WORKER, admitted, at, entry_of, fresh, plan, several, text_task
+from tests.engine import NOW, WORKER, admitted, at, at_once, entry_of, fresh, plan, several, text_task
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("providers_ready")]
 
@@ -146,3 +146,14 @@ def test_a_whole_order_is_derived_anew(alice: User) -> None:
 
     assert queues.reorder_queue("simulator", by(now=NOW + timedelta(seconds=1))) == 2
     assert AuditEntry.objects.get().count == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_sweeps_at_once_one_gives_a_circuit_back() -> None:
+    control.ensure_providers(NOW)
+    circuits.force_circuit("simulator", "forced_open", by(), until=at(600))
+
+    given = at_once([lambda: circuits.give_back_due(at(601))] * 4)
+
+    assert sorted(given, key=str) == [0, 0, 0, 1]
+    assert AuditEntry.objects.filter(actor="system").count() == 1

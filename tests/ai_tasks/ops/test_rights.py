@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from ai_tasks.models import AIGenerationTask, AuditEntry
 from ai_tasks.ops.actions import tokens
@@ -98,6 +100,17 @@ def test_who_may_not_can_neither_open_it_nor_send_it(client: Client, alice: User
     assert client.post(path, crafted).status_code == 403
     assert client.put(path, crafted).status_code == 403
     assert not AuditEntry.objects.exists()
+
+
+@every_action
+def test_its_page_asks_the_database_at_most_thirty_times(client: Client, alice: User, action: Action) -> None:
+    client.force_login(in_role("operator"))
+    path = address(action, **CASES[action](alice)[0])
+
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(path).status_code == 200
+
+    assert len(queries) <= 30, [each["sql"][:120] for each in queries]
 
 
 @every_action
