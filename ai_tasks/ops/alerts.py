@@ -23,7 +23,7 @@ from ai_tasks.ops.pages import fleet, troubles
 from ai_tasks.ops.pages.troubles import Trouble
 from ai_tasks.representation import moment
 from ai_tasks.webhooks import events as webhooks
-from queueing.models import TaskQueue
+from queueing.models import DeadLetter
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def look(now: datetime) -> dict[Place, Trouble]:
     """Return what is wrong now and is to be told, by kind and key; the overview's own queries."""
     with translation.override("en"):
         found = troubles.of_providers(fleet.read(now))
-        found += troubles.of_dead_letters(list(TaskQueue.objects.get_dlq_groups(now=now)))
+        found += troubles.of_dead_letters(DeadLetter.objects.open().totals(now))
         found += troubles.of_processes(now) + troubles.of_budgets(troubles.budgets(now, MOST_BUDGETS))
     return {(each.kind, each.key): each for each in found if each.kind in KINDS}
 

@@ -72,10 +72,10 @@ def read(request: HttpRequest, now: datetime) -> Asked:
         zone = ZoneInfo(given["time_zone"] or "UTC")
         first = date.fromisoformat(f"{given['month']}-01") if given["month"] else None
     except (KeyError, ValueError, OSError) as error:
-        raise BadRequest("month is as 2026-11, time_zone as Asia/Tokyo.") from error
+        raise BadRequest(_("The month is as 2026-11, the time zone as Asia/Tokyo.")) from error
     first = first or now.astimezone(zone).date().replace(day=1)
     if not 2000 <= first.year < 2200:
-        raise BadRequest("month is too far away.")
+        raise BadRequest(_("That month is too far away."))
     only = tuple((name, given[name]) for name in KINDS if given[name])
     return Asked(first, zone.key, only, given["user"], _owner_id(given["user"]) if given["user"] else None)
 
@@ -83,7 +83,7 @@ def read(request: HttpRequest, now: datetime) -> Asked:
 def _owner_id(username: str) -> int:
     owner = get_user_model()._default_manager.filter(username=username).first()
     if owner is None:
-        raise BadRequest("user: there is no user of that name.")
+        raise BadRequest(_("There is no user of that name."))
     return int(owner.pk)
 
 

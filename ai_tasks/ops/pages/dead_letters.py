@@ -81,7 +81,7 @@ def chosen_by(request: HttpRequest) -> dict[str, Any]:
     try:
         return filters.checked({**given, **moments})
     except BadFilter as error:
-        raise BadRequest(f"{error.name[:40]!r}: {error.detail}") from error
+        raise BadRequest(f"{error.name[:40]}: {error.detail}") from error
 
 
 def _letters(request: HttpRequest, chosen: dict[str, Any]) -> dict[str, Any]:
@@ -94,9 +94,9 @@ def _letters(request: HttpRequest, chosen: dict[str, Any]) -> dict[str, Any]:
 
 
 def _groups(chosen: dict[str, Any], now: Any) -> dict[str, Any]:
-    rows = list(TaskQueue.objects.get_dlq_groups(chosen, now=now))
-    sums = {name: sum(row[name] for row in rows) for name in ("count", "last_hour", "last_day", "last_week")}
-    return {"groups": with_examples(rows[:GROUPS_SHOWN]), "groups_total": len(rows), "sums": sums}
+    rows = list(TaskQueue.objects.get_dlq_groups(chosen, now=now)[: GROUPS_SHOWN + 1])
+    sums = DeadLetter.objects.matching(chosen).totals(now)
+    return {"groups": with_examples(rows[:GROUPS_SHOWN]), "is_more": len(rows) > GROUPS_SHOWN, "sums": sums}
 
 
 def with_examples(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
+from django.utils.translation import gettext as _
 from django.views.generic import View
 
 from ai_tasks import clock
@@ -29,12 +30,23 @@ class StaffPage(View):
         user: Any = request.user
         if not user.is_authenticated:
             return redirect_to_login(request.get_full_path(), reverse("admin:login"))
-        if not (user.is_active and user.is_staff and user.has_perm(self.needs)):
-            raise PermissionDenied
         request.current_app = admin.site.name
-        response = super().dispatch(request, *args, **kwargs)
+        try:
+            if not (user.is_active and user.is_staff and user.has_perm(self.needs)):
+                raise PermissionDenied(_("The permission %(name)s is missing.") % {"name": self.needs})
+            response = super().dispatch(request, *args, **kwargs)
+        except (BadRequest, PermissionDenied) as error:
+            response = _refused(request, error)
         add_never_cache_headers(response)
         return response
+
+
+def _refused(request: HttpRequest, error: BadRequest | PermissionDenied) -> HttpResponse:
+    """Answer 400 or 403, and say what is wrong: Django's own pages would not."""
+    context = {**admin.site.each_context(request), "frame": "admin/ops/base.html", "mistake": str(error)}
+    context["title"] = _("This cannot be shown")
+    status = 400 if isinstance(error, BadRequest) else 403
+    return TemplateResponse(request, "admin/ops/refused.html", context, status=status)
 
 
 class Page(StaffPage):
@@ -74,7 +86,7 @@ def asked(request: HttpRequest, *names: str) -> dict[str, str]:
     found = {name: request.GET.get(name, "").strip() for name in names}
     for name, value in found.items():
         if not value.isprintable() or len(value) > LONGEST:
-            raise BadRequest(f"{name}: {LONGEST} printable characters at most.")
+            raise BadRequest(_("%(name)s: %(most)d printable characters at most.") % {"name": name, "most": LONGEST})
     return found
 
 

@@ -14,7 +14,7 @@ from ai_tasks.ops.pages.dead_letters import with_examples
 from ai_tasks.ops.pages.desk import Page
 from ai_tasks.ops.pages.statistics import SPANS, ended
 from ai_tasks.performance import Performance
-from queueing.models import TaskQueue
+from queueing.models import DeadLetter, TaskQueue
 
 GROUPS_SHOWN = 8
 
@@ -33,28 +33,27 @@ class Overview(Page):
         stands, used = fleet.read(now), troubles.budgets(now)
         day = performance.report(ceiling(now - DAY, HOUR), ceiling(now, MINUTE), step=HOUR)
         hour = performance.report(now - HOUR, ceiling(now, MINUTE), step=MINUTE)
-        groups = list(TaskQueue.objects.get_dlq_groups(now=now))
-        found = troubles.of_providers(stands) + troubles.of_dead_letters(groups) + troubles.of_processes(now)
+        groups = list(TaskQueue.objects.get_dlq_groups(now=now)[:GROUPS_SHOWN])
+        dead = DeadLetter.objects.open().totals(now)
+        found = troubles.of_providers(stands) + troubles.of_dead_letters(dead) + troubles.of_processes(now)
         return {
             "now": now,
             "troubles": troubles.ordered(found + troubles.of_budgets(used)),
             "providers": [(stand, hour.by_provider.get(stand.slug)) for stand in stands],
-            "pills": _pills(stands, day.total, groups),
+            "pills": _pills(stands, day.total, dead["count"]),
             "chart": ended(_("Tasks that ended in each hour of the last day"), day.over_time, SPANS["day"], now),
             "over_time": list(reversed(day.over_time.items())),
-            "groups": with_examples(groups[:GROUPS_SHOWN]),
-            "groups_total": len(groups),
+            "groups": with_examples(groups),
             "budgets": used,
         }
 
 
-def _pills(stands: list[fleet.Standing], day: Performance, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _pills(stands: list[fleet.Standing], day: Performance, dead: int) -> list[dict[str, Any]]:
     waiting = sum(stand.waiting for stand in stands)
     about = "≈ " if any(stand.is_estimate for stand in stands) else ""
     parked = sum(stand.parked for stand in stands)
     beyond = "+" if any(stand.is_parked_bound for stand in stands) else ""
     oldest = max((stand.oldest_wait for stand in stands if stand.oldest_wait), default=None)
-    dead = sum(group["count"] for group in groups)
     return [
         {"label": _("waiting"), "value": f"{about}{waiting:,}", "link": reverse("ops:queues")},
         {"label": _("parked"), "value": f"{parked:,}{beyond}", "link": reverse("ops:queues")},

@@ -1,6 +1,6 @@
 """What is wrong now, as sentences: the strip at the head of the overview, the worst first."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -117,9 +117,9 @@ def _of_provider(it: Standing, stands: Mapping[str, Standing]) -> list[Trouble]:
     return found
 
 
-def of_dead_letters(groups: Sequence[dict[str, Any]]) -> list[Trouble]:
+def of_dead_letters(dead: Mapping[str, int]) -> list[Trouble]:
     """Return that dead letters grow, where they do: many in this hour, against the mean of the week."""
-    hour, week = (sum(group[name] for group in groups) for name in ("last_hour", "last_week"))
+    hour, week = dead["last_hour"], dead["last_week"]
     if hour < GROWTH or hour < GROWTH_FACTOR * week / (7 * 24):
         return []
     text = ngettext(

@@ -129,4 +129,7 @@ def test_taking_the_file_away_is_a_right_of_its_own(sign_in: SignIn) -> None:
     "query", [{"month": "x"}, {"month": "9999-12"}, {"time_zone": "Mars"}, {"time_zone": "../x"}, {"user": "nobody"}]
 )
 def test_what_cannot_be_is_refused(root: Client, query: dict[str, str]) -> None:
-    assert shown(root, **query).status_code == 400
+    answered = shown(root, **query)
+
+    assert answered.status_code == 400
+    assert 'role="alert"' in answered.content.decode()

@@ -8,9 +8,10 @@ from django.test import Client
 from django.urls import reverse
 
 from ai_tasks.ops.actions.urls import DO
+from ai_tasks.ops.pages.nav import PLACES
 from tests.ai_tasks.graves import bury
 from tests.ai_tasks.ops.conftest import SignIn
-from tests.engine import text_task
+from tests.engine import claimed, text_task
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("providers_ready")]
 
@@ -18,13 +19,16 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("providers_ready")]
 @pytest.fixture
 def pages(alice: User) -> list[str]:
     """Return the pages that offer actions, with something on them to act on."""
-    waiting, dead = text_task(alice), bury(alice)[0]
+    running, waiting, dead = text_task(alice), text_task(alice), bury(alice)[0]
+    claimed()
     return [
         reverse("ops:provider", args=["simulator"]),
         reverse("ops:queue", args=["simulator"]),
         reverse("ops:limits"),
         reverse("ops:tasks") + "?status=pending&user=alice",
         reverse("ops:task", args=[waiting.pk]),
+        reverse("ops:task", args=[running.pk]),
+        reverse("ops:workers") + "?leases=lost",
         reverse("ops:task", args=[dead.pk]),
         reverse("ops:dead-letters") + "?provider=simulator",
         reverse("ops:dead-letters") + "?view=letters&error_class=unavailable",
@@ -48,8 +52,8 @@ def test_every_action_that_is_begun_from_a_page_is_offered_and_answers(root: Cli
 
 
 def test_a_viewer_is_offered_nothing(sign_in: SignIn, pages: list[str]) -> None:
-    needs = ("queueing.view_taskqueue", "queueing.view_queueentry", "queueing.view_deadletter")
-    viewer = sign_in(*needs, "ai_tasks.view_aigenerationtask", "providers.view_providerlimit")
+    needs = {place.needs for place in PLACES if "cost" not in place.needs}
+    viewer = sign_in(*needs)
 
     assert all(viewer.get(path).status_code == 200 for path in pages)
     assert offered(viewer, pages) == set()

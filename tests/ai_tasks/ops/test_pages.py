@@ -77,7 +77,10 @@ def test_a_page_answers_where_nothing_has_happened_yet(root: Client, name: str) 
 
 @every_page
 def test_the_staff_need_the_permission(sign_in: SignIn, name: str) -> None:
-    assert sign_in().get(path_of(name)).status_code == 403
+    answered = sign_in().get(path_of(name))
+
+    assert answered.status_code == 403
+    assert f"The permission {NEEDS[name]} is missing." in answered.content.decode()
 
 
 @every_page

@@ -52,6 +52,17 @@ def test_what_it_was_asked_is_for_those_who_may_see_payloads(root: Client, sign_
     assert "You may not see this" in told(viewer, task)
 
 
+def test_what_it_cost_is_for_those_who_may_see_costs(root: Client, sign_in: SignIn, alice: User) -> None:
+    task = text_task(alice)
+    AIGenerationTask.objects.complete(task.pk, claimed().epoch, answer())
+    User.objects.filter(username="carol").update(username="dora")
+    viewer, listed = sign_in("ai_tasks.view_aigenerationtask"), reverse("ops:tasks")
+
+    assert "$0.000003" in told(root, task)
+    assert "$" not in told(viewer, task)
+    assert ("$" in root.get(listed).content.decode(), "$" in viewer.get(listed).content.decode()) == (True, False)
+
+
 def test_a_task_that_never_was_is_not_found(root: Client) -> None:
     path = reverse("ops:task", args=["01a20923-d570-73b3-a172-ccf9073e9168"])
 

@@ -152,3 +152,16 @@ def test_a_page_that_is_not_reached_says_so_and_comes_back(open_page: Open, hist
     page.clock.run_for(6_000)
 
     expect(page.locator("#live-state")).to_contain_text("updated")
+
+
+def test_what_is_chosen_stays_chosen_when_the_page_refreshes_itself(
+    open_page: Open, task: Callable[..., str], history: dict[str, str]
+) -> None:
+    page = open_page("/admin/ops/dead-letters/")
+    page.get_by_label("Provider").fill("simu")
+    page.get_by_role("heading", level=1).click()
+
+    with page.expect_response(lambda answer: "x-fragment" in answer.request.headers, timeout=30_000):
+        pass
+
+    expect(page.get_by_label("Provider")).to_have_value("simu")

@@ -38,6 +38,14 @@ const placeOf = (element) => {
   return element.matches("a[href]") ? `a[href="${CSS.escape(element.getAttribute("href"))}"]` : "";
 };
 
+// A form that somebody has begun to fill in is not put back.
+const isChanged = (form) =>
+  [...form.elements].some((each) =>
+    each.matches("select")
+      ? each.selectedIndex !== Math.max(0, [...each.options].findIndex((option) => option.defaultSelected))
+      : each.checked !== each.defaultChecked || each.value !== each.defaultValue,
+  );
+
 // What the reader opened stays open, and where they are stays where it is.
 const swap = (html) => {
   const fresh = new DOMParser().parseFromString(html, "text/html");
@@ -45,8 +53,9 @@ const swap = (html) => {
     const twin = fresh.getElementById(open.id);
     if (twin) twin.open = open.open;
   }
-  // A form that is being filled in is not put back.
-  for (const form of region.querySelectorAll("form[id]")) fresh.getElementById(form.getAttribute("id"))?.replaceWith(form);
+  for (const form of region.querySelectorAll("form[id]")) {
+    if (isChanged(form)) fresh.getElementById(form.getAttribute("id"))?.replaceWith(form);
+  }
   const place = placeOf(document.activeElement);
   region.replaceChildren(...fresh.body.childNodes);
   if (place) region.querySelector(place)?.focus({ preventScroll: true });
