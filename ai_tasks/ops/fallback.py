@@ -56,9 +56,9 @@ class Preview:
     """How many have no price here or there."""
 
 
-def preview_fallback(provider: str, now: datetime) -> Preview:
-    """Count where the waiting would go, with those places' headroom, and what it would cost; changes nothing."""
-    [here] = fleet.read(now, [provider])
+def preview_fallback(here: Standing, now: datetime) -> Preview:
+    """Count where a provider's waiting would go, with those places' headroom, and the cost; changes nothing."""
+    provider = here.slug
     entries = {entry.task_id: entry for entry in QueueEntry.objects.waiting().of(provider).order_by("pk")[:SAMPLE]}
     scale = max(1.0, here.waiting / len(entries)) if entries else 1.0
     found = Preview(here.waiting, here.is_estimate or len(entries) < here.waiting)

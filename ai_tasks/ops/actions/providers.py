@@ -22,6 +22,8 @@ from ai_tasks.oversight.actions import Action
 from providers import routing
 from providers.types import Limits
 
+RECENT_SHOWN = 3
+"""What others did last, so that two do not mend the same thing."""
 HISTORY_SHOWN = 10
 
 
@@ -35,7 +37,8 @@ class ProviderWish(WishPage):
             raise Http404
         [stand] = fleet.read(now, [slug])
         what, home = _("Provider %(name)s") % {"name": slug}, reverse("ops:provider", args=[slug])
-        found = Subject(what, home, slug, extra={"stand": stand, "now": now})
+        recent = AuditEntry.objects.about(AuditEntry.Kind.PROVIDER, slug)[:RECENT_SHOWN]
+        found = Subject(what, home, slug, extra={"stand": stand, "now": now, "recent": recent})
         about = "≈ " if stand.is_estimate else ""
         found.facts = [
             (_("Waiting"), f"{about}{stand.waiting:,}"),
@@ -114,7 +117,7 @@ class ForceFallback(ProviderWish):
     def subject(self, request: HttpRequest, wish: Mapping[str, Any]) -> Subject:
         """Return the provider, with where its work would go."""
         found = super().subject(request, wish)
-        found.extra["preview"] = preview_fallback(found.key, found.extra["now"])
+        found.extra["preview"] = preview_fallback(found.extra["stand"], found.extra["now"])
         return found
 
     def act(self, subject: Subject, wish: Mapping[str, Any], by: By) -> Done:

@@ -12,11 +12,12 @@ from django.test.utils import CaptureQueriesContext
 
 from ai_tasks import clock
 from ai_tasks.models import AIGenerationTask, AuditEntry
+from ai_tasks.ops import queues
 from ai_tasks.ops.actions import tokens
 from ai_tasks.oversight.actions import Action
 from providers import control, routing
 from queueing.models import TaskQueue
-from tests.ai_tasks.ops.people import in_role
+from tests.ai_tasks.ops.people import by, in_role
 from tests.ai_tasks.ops.wishes import address, token_of, wish
 from tests.engine import at_once, several, text_task
 
@@ -44,6 +45,14 @@ def test_a_page_says_what_how_many_and_to_what_effect(carol: Client, alice: User
     assert "Provider simulator" in page
     assert "Nothing is admitted or started there" in page
     assert "<dd>3</dd>" in page
+
+
+def test_a_page_says_what_others_did_there_last(carol: Client) -> None:
+    queues.drain_provider("simulator", by("bob", reason="<b>Mine.</b>", now=clock.now()))
+
+    page = " ".join(carol.get(address("force-circuit", **SIMULATOR)).content.decode().split())
+
+    assert "bob, Drain a provider: &lt;b&gt;Mine.&lt;/b&gt;" in page
 
 
 def test_a_pause_for_an_hour_ends_by_itself(carol: Client) -> None:
