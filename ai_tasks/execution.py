@@ -19,8 +19,17 @@ from ai_tasks.progress import Call, ticker
 from ai_tasks.task_types import registry
 from ai_tasks.task_types.base import Prompt, Texts
 from providers import gateway
-from providers.errors import BadRequest, MalformedAnswer, ProviderError
-from providers.types import Candidate, Completion, CompletionRequest, EmbeddingRequest, Embeddings, Message, Usage
+from providers.errors import BadRequest, ContentRefused, MalformedAnswer, ProviderError
+from providers.types import (
+    Candidate,
+    Completion,
+    CompletionRequest,
+    EmbeddingRequest,
+    Embeddings,
+    FinishReason,
+    Message,
+    Usage,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +77,7 @@ def _call(begun: Lease, call: Call) -> Outcome:
             call.begin(partial(gateway.start_embedding, candidate, request))
         else:
             call.begin(partial(gateway.start, candidate, request, call.add))
-        return call.result()
+        return _held(begun, call.result())
     except ProviderError as error:
         return error
     except CancelledError:
@@ -78,6 +87,28 @@ def _call(begun: Lease, call: Call) -> Outcome:
         failed = MalformedAnswer("The provider's adapter failed; the log says how.")
         failed.usage = _used(prompt, call)
         return failed
+
+
+def _held(begun: Lease, answer: Completion | Embeddings) -> Completion | Embeddings:
+    """Return the answer, if it is whole and its type can read it; raises what it is instead, with what it used."""
+    read = registry.get(begun.task.type).read
+    if read is None or isinstance(answer, Embeddings):
+        return answer
+    try:
+        if answer.finish_reason == FinishReason.REFUSAL:
+            raise ContentRefused
+        if answer.truncated:
+            # It would be cut again.
+            raise BadRequest("The answer needs more than max_output_tokens.")
+        read(begun.begun + answer.text)
+    except ProviderError as error:
+        error.usage = answer.usage
+        raise
+    except ValueError as error:
+        unfit = MalformedAnswer(f"The answer cannot be read: {error}"[:300])
+        unfit.usage = answer.usage
+        raise unfit from None
+    return answer
 
 
 def _request(begun: Lease, prompt: Prompt | Texts) -> CompletionRequest | EmbeddingRequest:

@@ -59,6 +59,8 @@ class AIGenerationTask(models.Model):
     status = models.CharField(max_length=12, choices=TaskStatus.choices, default=TaskStatus.PENDING)
     priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.NORMAL)
     lane = models.CharField(max_length=10, choices=Lane.choices, default=Lane.DEFAULT)
+    prompt_version = models.PositiveSmallIntegerField(default=1)
+    """Of its type's prompt, as it was submitted."""
     requested_model = models.CharField(max_length=160)
     """What the caller named: a route's alias or `provider/model`."""
     route = models.JSONField(default=list)

@@ -57,6 +57,7 @@ def _shape(task: AIGenerationTask, why: Waiting | None) -> Json:
         "status": task.status,
         "priority": Priority(task.priority).word,
         "lane": task.lane,
+        "prompt_version": task.prompt_version,
         "requested_model": task.requested_model,
         "model": task.model,
         "provider": task.provider,

@@ -6,6 +6,7 @@ lease was lost. What a lost lease's call used is still charged: it was started, 
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from functools import cache, partial
@@ -77,7 +78,7 @@ def complete(
         return False
     entry, task, attempt = held
     chunks.write(task, pieces)
-    output = _output(completion, continuing.said_before(task, epoch))
+    output = _output(task, completion, continuing.said_before(task, epoch))
     request_id = storable(completion.provider_request_id)[:200]
     attempts.end(
         attempt, AttemptState.SUCCEEDED, completion.usage, now, first_token_at=first_token_at, request_id=request_id
@@ -89,7 +90,7 @@ def complete(
     return True
 
 
-def _output(completion: Completion | Embeddings, said_before: str) -> dict[str, Any]:
+def _output(task: Any, completion: Completion | Embeddings, said_before: str) -> dict[str, Any]:
     if isinstance(completion, Embeddings):
         vectors = completion.vectors
         return {"embeddings": [embedding.packed(each) for each in vectors], "dimensions": len(vectors[0])}
@@ -101,6 +102,10 @@ def _output(completion: Completion | Embeddings, said_before: str) -> dict[str, 
     if completion.tool_calls:
         calls = [asdict(call) for call in completion.tool_calls]
         output["tool_calls"] = [{name: storable(said) for name, said in call.items() if said} for call in calls]
+    if read := registry.get(task.type).read:
+        # Whoever runs tasks reads the answer before; one that cannot be read is kept as text.
+        with suppress(ValueError):
+            output |= read(output["text"])
     return output
 
 

@@ -154,6 +154,7 @@ def _draft(owner: User, request: TaskRequest, task_type: TaskType, now: datetime
         priority=_priority(request, task_type),
         lane=task_type.lane,
         requested_model=request.model,
+        prompt_version=task_type.prompt_version,
         input=request.input,
         max_cost_usd=request.max_cost_usd,
         related_type=related_type,

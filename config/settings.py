@@ -182,6 +182,10 @@ AI_DEFAULT_ROUTE = env.words("AI_DEFAULT_ROUTE", ["simulator/sim-1"])
 """Candidates of the route `default`, written to the database once, when it is first made."""
 AI_TASK_TYPES = [
     "ai_tasks.task_types.text.TEXT_GENERATE",
+    "ai_tasks.task_types.language.TEXT_SUMMARIZE",
+    "ai_tasks.task_types.language.TEXT_TRANSLATE",
+    "ai_tasks.task_types.reading.TEXT_CLASSIFY",
+    "ai_tasks.task_types.reading.JSON_EXTRACT",
     "ai_tasks.task_types.embedding.EMBEDDING_CREATE",
     "ai_tasks.task_types.probe.PROVIDER_PROBE",
     "chat.replies.CHAT_REPLY",

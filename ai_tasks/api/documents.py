@@ -100,6 +100,7 @@ class TaskDocument(Document):
     status = serializers.ChoiceField(choices=TaskStatus.values)
     priority = serializers.ChoiceField(choices=[priority.word for priority in Priority])
     lane = serializers.ChoiceField(choices=Lane.values)
+    prompt_version = serializers.IntegerField(help_text="Of the type's wording, with which it was submitted.")
     model = serializers.CharField()
     provider = serializers.CharField()
     input = AnyObject()

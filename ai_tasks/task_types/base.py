@@ -21,6 +21,7 @@ class TaskLike(Protocol):
     owner_id: int
     input: Any
     requested_model: str
+    prompt_version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,10 @@ class TaskType:
     """Makes the prompt, or the texts. Called at submission to estimate tokens, and again when it runs."""
     mistakes: Callable[[Any], Iterable[Mistake]] = lambda given: ()
     """Says what is wrong with an input that fits the schema, where no schema can say it."""
+    read: Callable[[str], Mapping[str, Any]] | None = None
+    """Makes further members of `output` from the answer's text; raises ValueError where it is not what it must be."""
+    prompt_version: int = 1
+    """Of what `build` says now; a task keeps the one it was submitted with, and is built with it again."""
     is_public: bool = True
     """May it be created by REST?"""
     lane: Lane = Lane.DEFAULT
