@@ -1,9 +1,11 @@
-"""`text.summarize`, `text.translate`, `text.classify` and `json.extract`: input in, prompt out, answer held to its word."""
+"""Summaries, translations, labels and extractions: input in, prompt out, answer held to its word."""
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,6 +15,8 @@ from ai_tasks.models import AIGenerationTask, LedgerEntry
 from ai_tasks.representation import task_json
 from ai_tasks.submission import TaskRequest, submit
 from ai_tasks.task_types import reading, registry, wordings
+from ai_tasks.task_types.base import Prompt, TaskLike
+from ai_tasks.task_types.language import TEXT_SUMMARIZE, summarize
 from config.settings import BASE_DIR
 from providers.types import AnswerFormat
 from tests.engine import answer, at, claimed, fresh, run_admitted
@@ -159,7 +163,7 @@ def test_an_answer_that_another_claimer_could_not_read_is_kept_as_text(alice: Us
     AIGenerationTask.objects.complete(task.pk, claimed().epoch, answer("not json"), now=at(1))
 
     assert (fresh(task).status, fresh(task).output["text"]) == ("completed", "not json")
-    assert "data" not in fresh(task).output
+    assert "data" not in (fresh(task).output or {})
 
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
@@ -192,13 +196,40 @@ def test_a_wrong_input_says_where(alice: User, name: str, given: dict[str, Any],
     assert not AIGenerationTask.objects.exists()
 
 
-def test_a_task_keeps_the_wording_with_which_it_was_submitted(alice: User, settings: Any) -> None:
+built_with: list[int] = []
+
+
+def build_newer(task: Any) -> Prompt:
+    """Remember which wording was asked for."""
+    built_with.append(task.prompt_version)
+    return summarize(cast(TaskLike, SimpleNamespace(input=task.input, prompt_version=1)))
+
+
+NEWER = replace(TEXT_SUMMARIZE, build=build_newer, prompt_version=2)
+
+
+@pytest.fixture
+def change_wording(settings: Any) -> Iterator[Callable[[], None]]:
+    """Return a function by which `text.summarize` gets a second wording."""
+
+    def change() -> None:
+        settings.AI_TASK_TYPES = [f"{__name__}.NEWER"]
+        registry.all_types.cache_clear()
+
+    built_with.clear()
+    yield change
+    registry.all_types.cache_clear()
+
+
+def test_a_task_keeps_the_wording_with_which_it_was_submitted(alice: User, change_wording: Callable[[], None]) -> None:
     task = task_of(alice, "text.summarize")
-    assert (task.prompt_version, task_json(task)["prompt_version"]) == (1, 1)
+    change_wording()
 
-    newer = replace(registry.get("text.summarize"), prompt_version=2)
+    assert run_admitted() == 1
 
-    assert newer.build(fresh(task)) == registry.get("text.summarize").build(task)
+    assert set(built_with) == {1}
+    assert task_json(fresh(task))["prompt_version"] == 1
+    assert task_of(alice, "text.summarize").prompt_version == 2
 
 
 def test_every_type_tells_the_newest_of_its_wordings() -> None:
