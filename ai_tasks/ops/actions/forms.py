@@ -132,10 +132,6 @@ class LimitsForm(WishForm):
     )
     field_order: Sequence[str] = ("max_concurrency", "requests_per_minute", "tokens_per_minute", "minutes", "reason")
 
-    def limits(self) -> Limits:
-        """Return the validated bounds."""
-        return limits_of(self.cleaned_data)
-
 
 def limits_of(wish: Any) -> Limits:
     """Return the bounds that were filled in."""

@@ -12,7 +12,6 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
-from ai_tasks import clock
 from ai_tasks.access import idempotency
 from ai_tasks.access.idempotency import InFlight, Mismatch
 from ai_tasks.errors import NotPossible, TaskError
@@ -128,7 +127,7 @@ class WishPage(Page):
             record, is_new = self._claim(request, token, by)
             if not is_new:
                 job = UUID(record.object_ids[0]) if record.object_ids else None
-                return self._leave(request, Done(_("This was done already."), job), wish)
+                return self._leave(request, Done(_("This was done already."), job))
             subject = self.subject(request, wish)
             if subject.count > max(token.said, 1) * GROWN:
                 grown = _("There are %(now)d of them now, not %(before)d: look again, and confirm.")
@@ -136,7 +135,7 @@ class WishPage(Page):
             done = self.act(subject, wish, by)
             type(record).objects.filter(pk=record.pk).update(object_ids=[str(done.job)] if done.job else [])
         self.after(done)
-        return self._leave(request, done, wish, subject)
+        return self._leave(request, done, subject)
 
     def _claim(self, request: HttpRequest, token: Token, by: By) -> tuple[Any, bool]:
         words = {name: values for name, values in request.POST.lists() if name not in ("token", "csrfmiddlewaretoken")}
@@ -144,9 +143,7 @@ class WishPage(Page):
         call = f"do {self.action}"
         return idempotency.claim(owner_id=self._user_id(request), key=token.key, call=call, digest=digest, now=by.at)
 
-    def _leave(
-        self, request: HttpRequest, done: Done, wish: Mapping[str, Any], subject: Subject | None = None
-    ) -> HttpResponse:
+    def _leave(self, request: HttpRequest, done: Done, subject: Subject | None = None) -> HttpResponse:
         messages.success(request, done.text)
         if done.job:
             return HttpResponseRedirect(reverse("ops:job", args=[done.job]))
@@ -165,10 +162,8 @@ class WishPage(Page):
         try:
             subject = self.subject(request, wish)
         except (TaskError, BadFilter) as error:
-            subject, complaint = (
-                Subject(_("Nothing is chosen"), reverse("ops:overview"), count=0),
-                complaint or error.detail,
-            )
+            subject = Subject(_("Nothing is chosen"), reverse("ops:overview"), count=0)
+            complaint = complaint or error.detail
         self.shown = {
             "subject": subject,
             "form": form or self.form(subject),
@@ -184,7 +179,7 @@ class WishPage(Page):
         """Return what the form says."""
         page = {name: getattr(self, name) for name in ("action", "effect", "details", "previews")}
         verb = self.verb or self.action.label
-        return {**self.shown, **page, "title": self.action.label, "verb": verb, "at": clock.now()}
+        return {**self.shown, **page, "title": self.action.label, "verb": verb}
 
     @staticmethod
     def _user_id(request: HttpRequest) -> int:
