@@ -20,8 +20,9 @@ from tests.invariants import violations
 pytestmark = [pytest.mark.usefixtures("providers_ready"), pytest.mark.django_db]
 
 
-def test_its_tasks_have_ended_within_the_week_and_are_rolled_up() -> None:
-    now = clock.now()
+@pytest.mark.parametrize("hours_ago", [0, 9, 17])
+def test_its_tasks_have_ended_within_the_week_and_are_rolled_up(hours_ago: int) -> None:
+    now = clock.now() - timedelta(hours=hours_ago)
 
     demo.seed(lambda text: None, now=now, tasks=120)
 
