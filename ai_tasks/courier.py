@@ -1,5 +1,6 @@
 """Sends webhooks: what is due is leased, written down as it will be sent, sent, and its answer kept."""
 
+import logging
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -18,6 +19,8 @@ from ai_tasks.webhooks import events, signing, wire
 from ai_tasks.webhooks.events import RETRY_FOR
 from ai_tasks.webhooks.wire import Answer, Letter
 
+logger = logging.getLogger(__name__)
+
 BATCH = 20
 MOST_OF_AN_ENDPOINT = 4
 """How many of one endpoint are sent at once."""
@@ -29,6 +32,7 @@ LONGEST_BODY = 256 * 1024
 KEPT = timedelta(days=30)
 """How long ended deliveries are kept, if the tasks' payloads are for as long."""
 GONE = 410
+NOT_BUILT = Answer(None, "not_built", "", "", 0)
 
 Jitter = Callable[[float, float], float]
 _jitter: Jitter = random.SystemRandom().uniform
@@ -44,15 +48,21 @@ def send_due(now: datetime, *, jitter: Jitter = _jitter) -> int:
     WebhookDelivery.objects.overdue(now).update(state=WebhookDelivery.State.FAILED, ended_at=now)
     due = WebhookDelivery.objects.due(now).at_most(MOST_OF_AN_ENDPOINT).select_related("endpoint")[:BATCH]
     mine = [each for each in due if WebhookDelivery.objects.claim(each, now)]
-    letters = [_letter(each, now) for each in mine]
+    letters = {delivery: letter for delivery in mine if (letter := _letter(delivery, now))}
     give_connection_back()
-    for delivery, answer in zip(mine, wire.post_all(letters) if letters else (), strict=True):
-        _note(delivery, answer, now, jitter)
+    answers = dict(zip(letters, wire.post_all([*letters.values()]) if letters else (), strict=True))
+    for delivery in mine:
+        _note(delivery, answers.get(delivery, NOT_BUILT), now, jitter)
     return len(mine)
 
 
-def _letter(delivery: WebhookDelivery, now: datetime) -> Letter:
-    write_down(delivery)
+def _letter(delivery: WebhookDelivery, now: datetime) -> Letter | None:
+    """Return what is to be posted; None: it cannot be built, which is no reason to keep others back."""
+    try:
+        write_down(delivery)
+    except Exception:
+        logger.exception("Webhook delivery %s could not be written down.", delivery.pk)
+        return None
     body = delivery.body.encode()
     headers = {
         "Content-Type": "application/json",
@@ -67,12 +77,14 @@ def write_down(delivery: WebhookDelivery) -> None:
     if delivery.body or delivery.task_id is None:
         return
     delivery.body = _body_about(delivery, AIGenerationTask._base_manager.get(pk=delivery.task_id))
-    WebhookDelivery.objects.filter(pk=delivery.pk, body="").update(body=delivery.body)
+    if not WebhookDelivery.objects.filter(pk=delivery.pk, body="").update(body=delivery.body):
+        # Whoever tried the task again has: what we saw may be the new try already.
+        delivery.refresh_from_db(fields=["body"])
 
 
 def write_down_all(task_id: UUID) -> None:
     """Store what is yet to be told of a task's end, before the task changes. Part of the caller's transaction."""
-    for delivery in WebhookDelivery.objects.pending().filter(task=task_id, body=""):
+    for delivery in WebhookDelivery.objects.filter(task=task_id, body=""):
         write_down(delivery)
 
 

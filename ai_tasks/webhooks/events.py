@@ -7,6 +7,7 @@ from typing import Any
 
 from ai_tasks.webhooks import signing
 from ai_tasks.webhooks.models import WebhookDelivery, WebhookEndpoint
+from providers.types import storable
 from queueing.statements import Param, Select
 
 TASK_EVENTS = ("task.completed", "task.failed", "task.cancelled", "task.timed_out")
@@ -66,7 +67,7 @@ def body(event: str, at: datetime, data: Mapping[str, Any], omitted: tuple[str, 
     """Return what is sent: compact JSON, which is signed as it stands."""
     moment = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     told = {"type": event, "timestamp": moment, "data": data, "omitted": list(omitted)}
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+    return storable(json.dumps(told, ensure_ascii=False, separators=(",", ":")))
 
 
 def _row(endpoint: WebhookEndpoint, event: str, source: str, now: datetime, **more: Any) -> WebhookDelivery:

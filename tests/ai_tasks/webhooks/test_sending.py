@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from ai_tasks import clock, courier, endpoints, tasks
+from ai_tasks import clock, courier, endpoints, submission, tasks
 from ai_tasks.models import AIGenerationTask, WebhookDelivery, WebhookEndpoint
+from ai_tasks.sweeps import time_out
 from ai_tasks.webhooks import events, signing
 from ai_tasks.webhooks.wire import Answer
 from tests.ai_tasks.webhooks.conftest import delivery
@@ -279,6 +280,36 @@ def test_a_delivered_one_can_be_sent_again(alice: User, endpoint: WebhookEndpoin
     first, second = receiver.received
     assert (first.headers["webhook-id"], first.body) == (second.headers["webhook-id"], second.body)
     assert (delivery().state, delivery().tries) == ("delivered", 2)
+
+
+def test_what_was_written_down_before_a_retry_is_what_is_sent(
+    alice: User, endpoint: WebhookEndpoint, receiver: Receiver
+) -> None:
+    task = text_task(alice, deadline_seconds=1)
+    time_out(at(5))
+    stale = delivery()
+    submission.retry(fresh(task), now=at(6))
+
+    courier.write_down(stale)
+
+    assert '"status":"timed_out"' in stale.body
+
+
+def test_one_that_cannot_be_built_does_not_keep_others_back(
+    alice: User, endpoint: WebhookEndpoint, receiver: Receiver
+) -> None:
+    broken, sound = ended(alice), ended(alice)
+    AIGenerationTask.objects.filter(pk=broken.pk).update(route_policy=[])
+
+    assert courier.send_due(at(2)) == 2
+
+    assert [each.event["data"]["id"] for each in receiver.received] == [str(sound.pk)]
+    failed = WebhookDelivery.objects.get(task=broken.pk)
+    assert (failed.state, failed.log[0]["error"]) == ("pending", "not_built")
+
+
+def test_half_a_character_is_replaced() -> None:
+    assert events.body("webhook.test", NOW, {"a": "b\ud800"}).encode().decode().count("\ufffd") == 1
 
 
 def test_old_deliveries_are_forgotten(alice: User, endpoint: WebhookEndpoint, receiver: Receiver) -> None:
