@@ -7,9 +7,9 @@ import pytest
 from django.contrib.auth.models import User
 
 from ai_tasks import endpoints
-from ai_tasks.models import WebhookDelivery, WebhookEndpoint
+from ai_tasks.models import AIGenerationTask, WebhookDelivery, WebhookEndpoint
 from tests.ai_tasks.webhooks.receiver import Receiver, serve
-from tests.engine import NOW
+from tests.engine import NOW, answer, at, claimed, fresh, text_task
 
 
 @pytest.fixture
@@ -33,3 +33,10 @@ def endpoint(alice: User, receiver: Receiver) -> WebhookEndpoint:
 def delivery() -> WebhookDelivery:
     """Return the only delivery there is."""
     return WebhookDelivery.objects.get()
+
+
+def ended(owner: User, **wish: Any) -> AIGenerationTask:
+    """Return a task that a worker has just completed."""
+    task = text_task(owner, **wish)
+    AIGenerationTask.objects.complete(task.pk, claimed().epoch, answer(), now=at(1))
+    return fresh(task)
