@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from django.db import transaction
 from django.db.models import QuerySet
 
-from ai_tasks import breaker, capacity, clock
+from ai_tasks import breaker, capacity, clock, crash_points
 from ai_tasks.accounts import bounds, budgets
 from ai_tasks.accounts.models import Attempt, BudgetPeriod, Hold
 from ai_tasks.breaker import Probes
@@ -105,6 +105,8 @@ def plan(
         result.wake_at(room.frees_at() or now + LOOK_AGAIN)
     if result.next_wake_at:
         result.next_wake_at = max(result.next_wake_at, now)
+    if result.dispatches:
+        crash_points.reached("planning")
     return result
 
 

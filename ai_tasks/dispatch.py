@@ -11,7 +11,7 @@ from celery import current_app
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
-from ai_tasks import admission, clock, diversion, process
+from ai_tasks import admission, clock, crash_points, diversion, process
 from ai_tasks.admission import Dispatch, Workers
 from ai_tasks.capacity import celery_queue
 from ai_tasks.doorbell import Doorbell, doorbell
@@ -112,8 +112,10 @@ def admit(provider: str, *, now: datetime | None = None) -> datetime | None:
     workers = WorkerProcess.objects.consumers(at)
     tasks = AIGenerationTask.objects.all()
     plan = admission.plan(tasks, provider, workers=workers, next_due=outlook.next_due, now=now)
+    crash_points.reached("planned")
     for each in plan.dispatches:
         send(each)
+        crash_points.reached("sent")
     if plan.has_more:
         plan.wake_at(diverter.look(provider, workers, at))
     return plan.next_wake_at

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, OperationalError
 
-from ai_tasks import clock, finish_hooks, lease, process, progress, settlement
+from ai_tasks import clock, crash_points, finish_hooks, lease, process, progress, settlement
 from ai_tasks.chunks import Piece
 from ai_tasks.lease import Lease
 from ai_tasks.models import AIGenerationTask
@@ -51,13 +51,16 @@ def run(task_id: UUID, epoch: int, dispatch_id: UUID) -> bool:
     begun = lease.begin(tasks, task_id, epoch, dispatch_id=dispatch_id, worker=process.boot_id(), now=clock.now())
     if begun is None:
         return False
+    crash_points.reached("begun")
     call = Call(begun.task, epoch, begun.next_seq)
     ticker.register(call)
     try:
         outcome = _call(begun, call)
+        crash_points.reached("answered")
         settle(call, outcome)
     finally:
         ticker.unregister(call)
+    crash_points.reached("ended")
     finish_hooks.run_for(task_id)
     return True
 
@@ -77,6 +80,7 @@ def _call(begun: Lease, call: Call) -> Outcome:
             call.begin(partial(gateway.start_embedding, candidate, request))
         else:
             call.begin(partial(gateway.start, candidate, request, call.add))
+        crash_points.reached("called")
         return _held(begun, call.result())
     except ProviderError as error:
         return error

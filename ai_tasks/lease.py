@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import DateTimeField, F, QuerySet
 from django.db.models.functions import Coalesce
 
-from ai_tasks import breaker, chunks, continuing, doorbell, events
+from ai_tasks import breaker, chunks, continuing, crash_points, doorbell, events
 from ai_tasks.accounts import budgets
 from ai_tasks.accounts.models import Attempt, AttemptState
 from ai_tasks.chunks import Piece
@@ -74,6 +74,7 @@ def begin(tasks: Any, task_id: UUID, epoch: int, *, dispatch_id: UUID, worker: U
     _start_attempt.run({"task_id": task_id, "epoch": epoch, "now": now, "worker": worker})
     task = moved[0]
     announce(task, TaskStatus.PROCESSING, frees_capacity=False)
+    crash_points.reached("beginning")
     return _lease(task, epoch, entry.max_output_tokens)
 
 

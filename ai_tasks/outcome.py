@@ -5,11 +5,13 @@ Every function is part of its caller's transaction, which has entry and task loc
 """
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet
 
-from ai_tasks import affordability, chunks
+from ai_tasks import affordability, chunks, crash_points
 from ai_tasks.accounts import charges
 from ai_tasks.accounts.models import BudgetPeriod
 from ai_tasks.lease import announce
@@ -143,7 +145,9 @@ def close(tasks: QuerySet[Any], task: Any, status: TaskStatus, now: datetime, **
     if registry.get(task.type).on_finished:
         task.finish_hooks.create(due_at=now)
     events.task_ended(task, status, now)
+    transaction.on_commit(partial(crash_points.reached, "settled"))
     announce(task, status)
+    crash_points.reached("settling")
 
 
 def _wake_waiting_for(entry: QueueEntry) -> None:

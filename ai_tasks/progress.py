@@ -19,7 +19,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, transaction
 
-from ai_tasks import chunks, clock, events, lease, process
+from ai_tasks import chunks, clock, crash_points, events, lease, process
 from ai_tasks.chunks import Piece
 from ai_tasks.models import AIGenerationTask, Chunk
 from providers.types import Delta, DeltaKind, storable
@@ -260,6 +260,7 @@ class Ticker:
                 logger.warning("Chunks of task %s were not written: %r", taken[0][0].task.pk, error)
                 return self._is_stored(*taken[0])
             return False
+        crash_points.reached("flushed")
         events.send_flush([(call.task.pk, pieces) for call, pieces in taken if call.key in held])
         for call, pieces in taken:
             if call.key not in held:
@@ -272,6 +273,7 @@ class Ticker:
         locked = ours.select_for_update(skip_locked=True, no_key=True)
         held = set(locked.values_list("task_id", "epoch"))
         chunks.write_all([(call.task, pieces) for call, pieces in taken if call.key in held])
+        crash_points.reached("flushing")
         return held
 
     def _is_stored(self, call: Call, pieces: list[Piece]) -> bool:

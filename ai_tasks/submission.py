@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F
 
-from ai_tasks import affordability, clock, courier, dispatch, finish_hooks, lease, preflight, settlement
+from ai_tasks import affordability, clock, courier, crash_points, dispatch, finish_hooks, lease, preflight, settlement
 from ai_tasks.accounts import coverage
 from ai_tasks.errors import Mistake, NotPossible, QueueFull, TaskError, UnknownModel, UnknownTaskType
 from ai_tasks.ids import uuid7
@@ -91,6 +91,7 @@ def _store(task: AIGenerationTask, estimate: Estimate, now: datetime) -> AIGener
     task.save(force_insert=True)
     _enqueue(task, estimate, now)
     _announce(task)
+    crash_points.reached("submitting")
     return task
 
 
@@ -201,6 +202,7 @@ def _enqueue(task: AIGenerationTask, estimate: Estimate, now: datetime) -> None:
 
 
 def _announce(task: AIGenerationTask) -> None:
+    transaction.on_commit(partial(crash_points.reached, "submitted"))
     transaction.on_commit(partial(dispatch.ring, task.provider), robust=True)
     lease.announce(task, task.status, frees_capacity=False)
 

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import Exists, F, OuterRef, Q
 
-from ai_tasks import dispatch, finish_hooks, lease, outcome, settlement, submission
+from ai_tasks import crash_points, dispatch, finish_hooks, lease, outcome, settlement, submission
 from ai_tasks.access.idempotency import REMEMBERED_FOR
 from ai_tasks.accounts import budgets, charges
 from ai_tasks.accounts.fields import QUANTUM
@@ -56,6 +56,8 @@ def _each(rows: Iterable[Row], act: Callable[[Row], object]) -> int:
             with transaction.atomic():
                 fresh = _locked(row)
                 moved += bool(fresh and act(fresh))
+                crash_points.reached("sweeping")
+            crash_points.reached("swept")
         except DatabaseError as error:
             logger.warning("The %s %s was passed over: %s", row._meta.verbose_name, row, error)
         except Exception:

@@ -12,7 +12,19 @@ from celery.exceptions import Ignore
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 
-from ai_tasks import clock, courier, dispatch, execution, finish_hooks, quarantine, retention, rollups, sweeps, worker
+from ai_tasks import (
+    clock,
+    courier,
+    crash_points,
+    dispatch,
+    execution,
+    finish_hooks,
+    quarantine,
+    retention,
+    rollups,
+    sweeps,
+    worker,
+)
 from ai_tasks.accounts import alarms
 from ai_tasks.models import BulkJob
 from ai_tasks.ops import alerts, bulk, circuits, limits
@@ -170,6 +182,7 @@ def _go_on(
     give_up_at = time.monotonic() + JOB_SLICE_SECONDS
     with closing(batches):
         for job in batches:
+            crash_points.reached("batched")
             celery_task.update_state(state="PROGRESS", meta=stored_jobs.progress(job))
             if time.monotonic() > give_up_at:
                 break
