@@ -45,8 +45,9 @@ INSERT INTO queueing_fairshare (queue_id, priority, owner_key, weight, last_tag,
 SELECT %(queue)s, %(priority)s, %(owner)s, 1.0, virtual_time + %(tokens)s, 0.0, %(entered)s
 FROM queueing_priorityclass WHERE queue_id = %(queue)s AND priority = %(priority)s
 ON CONFLICT (queue_id, priority, owner_key) DO UPDATE SET
-    last_tag = CASE WHEN {tag} > {share}.last_tag THEN {tag} ELSE {share}.last_tag END,
-    correction = CASE WHEN {tag} < {share}.last_tag THEN ({tag} - {share}.last_tag) * {share}.weight ELSE 0 END,
+    last_tag = CASE WHEN {tag} > {share}.last_tag THEN {tag} ELSE {share}.last_tag + %(step)s / {share}.weight END,
+    correction = CASE WHEN {tag} > {share}.last_tag THEN 0
+        ELSE ({tag} - {share}.last_tag) * {share}.weight - %(step)s END,
     entered = {share}.entered + %(entered)s
 RETURNING last_tag
 """.format(
@@ -60,9 +61,14 @@ RETURNING last_tag
 """`excluded.last_tag - tokens` is V. A tag is never less than the user's last: what is owed beyond stays owed."""
 
 
-def next_tag(queue: TaskQueue, *, priority: int, owner_key: str, tokens: int, is_new: bool = True) -> float:
+def next_tag(
+    queue: TaskQueue, *, priority: int, owner_key: str, tokens: int, is_new: bool = True, is_moved: bool = False
+) -> float:
     """
     Advance the user's share of the class by this much work, corrected by what is owed, and return the tag.
+
+    One that is moved there gets a tag beyond the user's last even where credit pays for all of it: of equal tags the
+    older entry, which it may be, would go first.
 
     One statement. The share's row stays locked until the caller's transaction ends: whoever takes several must take
     them in the order of (provider, lane, priority).
@@ -73,6 +79,7 @@ def next_tag(queue: TaskQueue, *, priority: int, owner_key: str, tokens: int, is
         "owner": owner_key,
         "tokens": float(max(tokens, 1)),
         "entered": int(is_new),
+        "step": float(is_moved),
     }
     with connection.cursor() as cursor:
         cursor.execute(NEXT_TAG, values)

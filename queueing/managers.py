@@ -231,7 +231,8 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
         """
         queue = self.queue(provider, entry.lane)
         self.correct_share(entry, -entry.estimate_tokens)
-        tag = fairness.next_tag(queue, priority=entry.priority, owner_key=entry.owner_key, tokens=entry.estimate_tokens)
+        share: dict[str, Any] = {"priority": entry.priority, "owner_key": entry.owner_key}
+        tag = fairness.next_tag(queue, **share, tokens=entry.estimate_tokens, is_moved=True)
         row = self.entries.filter(pk=entry.pk)
         row.wake()
         row.update(provider=provider, model=model, fair_tag=tag)
@@ -256,8 +257,12 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
         for entry in entries:
             queue, priority = self.queue(entry.provider, entry.lane), priorities[entry.task_id]
             self.correct_share(entry, -entry.estimate_tokens)
-            tokens = entry.estimate_tokens
-            tag = fairness.next_tag(queue, priority=priority, owner_key=entry.owner_key, tokens=tokens, is_new=False)
+            share: dict[str, Any] = {
+                "priority": priority,
+                "owner_key": entry.owner_key,
+                "tokens": entry.estimate_tokens,
+            }
+            tag = fairness.next_tag(queue, **share, is_new=False, is_moved=True)
             self.entries.filter(pk=entry.pk).update(priority=priority, fair_tag=tag)
         return len(entries)
 

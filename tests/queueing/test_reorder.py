@@ -21,6 +21,14 @@ def test_a_chosen_entry_moves_to_its_new_class(enqueue: Enqueue) -> None:
     assert order() == [second.task_id, first.task_id]
 
 
+def test_one_that_credit_pays_for_goes_behind_all_of_its_users(enqueue: Enqueue) -> None:
+    first, second = enqueue(tokens=40), enqueue(tokens=500)
+
+    TaskQueue.objects.reorder_by_priority({first.task_id: Priority(first.priority)})
+
+    assert order() == [second.task_id, first.task_id]
+
+
 def test_the_order_of_a_provider_follows_changed_priorities(enqueue: Enqueue) -> None:
     first, second, third = enqueue(), enqueue(), enqueue()
     QueueEntry.objects.filter(pk=third.pk).update(priority=Priority.HIGH)

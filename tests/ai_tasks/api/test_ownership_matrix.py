@@ -10,9 +10,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, get_resolver
 
-from ai_tasks import clock
+from ai_tasks import clock, endpoints
 from ai_tasks.access.models import ApiKey, ResponseRecord
-from ai_tasks.models import AIGenerationTask
+from ai_tasks.models import AIGenerationTask, WebhookDelivery
 from ai_tasks.submission import TaskRequest, submit
 from chat import attaching, conversation
 from tests.engine import answer, claimed
@@ -25,6 +25,11 @@ OWNED: dict[str, dict[str, Any]] = {
     "api/v1/tasks/<task_id>/cancel": {"POST": None},
     "api/v1/tasks/<task_id>/retry": {"POST": None},
     "api/v1/tasks/<task_id>/events": {"GET": None},
+    "api/v1/webhook-endpoints/<endpoint_id>/test": {"POST": None},
+    "api/v1/webhook-endpoints/<endpoint_id>/rotate-secret": {"POST": None},
+    "api/v1/webhook-endpoints/<endpoint_id>": {"GET": None, "PATCH": {"description": "Mine"}, "DELETE": None},
+    "api/v1/webhook-deliveries/<delivery_id>": {"GET": None},
+    "api/v1/webhook-deliveries/<delivery_id>/resend": {"POST": None},
     "v1/responses/<response_id>/input_items": {"GET": None},
     "v1/responses/<response_id>/cancel": {"POST": None},
     "v1/responses/<response_id>": {"GET": None, "DELETE": None},
@@ -43,6 +48,7 @@ NOBODYS = re.compile("^(api/v1/(providers|queues|dead-letters|redrives)|v1/model
 def mine(alice: User) -> Made:
     """The ids of alice's objects."""
     wish = TaskRequest(type="text.generate", input={"messages": [{"role": "user", "content": "Name a river."}]})
+    endpoint = endpoints.create(alice, clock.now(), url="https://hooks.example/")
     task = submit(alice, wish)
     ResponseRecord.objects.create(task=task, asked={"model": "default", "input": "Name a river."})
     now = clock.now()
@@ -53,6 +59,8 @@ def mine(alice: User) -> Made:
         "task_id": str(task.pk),
         "response_id": f"resp_{task.pk}",
         "session_id": str(session.pk),
+        "endpoint_id": str(endpoint.pk),
+        "delivery_id": str(WebhookDelivery.objects.get().pk),
         "attachment_id": str(attachment.pk),
     }
 
