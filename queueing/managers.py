@@ -231,8 +231,8 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
         """
         queue = self.queue(provider, entry.lane)
         self.correct_share(entry, -entry.estimate_tokens)
-        share: dict[str, Any] = {"priority": entry.priority, "owner_key": entry.owner_key}
-        tag = fairness.next_tag(queue, **share, tokens=entry.estimate_tokens, is_moved=True)
+        owner, tokens = entry.owner_key, entry.estimate_tokens
+        tag = fairness.next_tag(queue, priority=entry.priority, owner_key=owner, tokens=tokens, is_moved=True)
         row = self.entries.filter(pk=entry.pk)
         row.wake()
         row.update(provider=provider, model=model, fair_tag=tag)
