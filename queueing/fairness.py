@@ -79,7 +79,7 @@ def next_tag(
         "owner": owner_key,
         "tokens": float(max(tokens, 1)),
         "entered": int(is_new),
-        "step": float(is_moved),
+        "step": float(is_moved or not is_new),
     }
     with connection.cursor() as cursor:
         cursor.execute(NEXT_TAG, values)

@@ -257,12 +257,8 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
         for entry in entries:
             queue, priority = self.queue(entry.provider, entry.lane), priorities[entry.task_id]
             self.correct_share(entry, -entry.estimate_tokens)
-            share: dict[str, Any] = {
-                "priority": priority,
-                "owner_key": entry.owner_key,
-                "tokens": entry.estimate_tokens,
-            }
-            tag = fairness.next_tag(queue, **share, is_new=False, is_moved=True)
+            tokens = entry.estimate_tokens
+            tag = fairness.next_tag(queue, priority=priority, owner_key=entry.owner_key, tokens=tokens, is_new=False)
             self.entries.filter(pk=entry.pk).update(priority=priority, fair_tag=tag)
         return len(entries)
 
