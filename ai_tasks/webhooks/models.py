@@ -83,10 +83,13 @@ class DeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         """Neither taken nor given up."""
         return self.filter(state=WebhookDelivery.State.PENDING)
 
+    def free(self, now: datetime) -> DeliveryQuerySet:
+        """Pending, and nobody's at this moment."""
+        return self.pending().filter(Q(leased_until=None) | Q(leased_until__lt=now))
+
     def due(self, now: datetime) -> DeliveryQuerySet:
         """To be sent now, by whoever comes first."""
-        free = Q(leased_until=None) | Q(leased_until__lt=now)
-        return self.pending().filter(free, due_at__lte=now, endpoint__is_enabled=True)
+        return self.free(now).filter(due_at__lte=now, endpoint__is_enabled=True)
 
     def at_most(self, each: int) -> DeliveryQuerySet:
         """Only so many of an endpoint, the oldest: a slow receiver does not stand in the others' way."""
@@ -95,12 +98,16 @@ class DeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
 
     def overdue(self, now: datetime) -> DeliveryQuerySet:
         """Tried for long enough, or never because their endpoint was off."""
-        free = Q(leased_until=None) | Q(leased_until__lt=now)
-        return self.pending().filter(free, retry_until__lt=now)
+        return self.free(now).filter(retry_until__lt=now)
 
     def claim(self, delivery: WebhookDelivery, now: datetime) -> bool:
-        """Lease a due delivery, counting the try; True for the one who got it."""
-        mine = self.due(now).filter(pk=delivery.pk, tries=delivery.tries)
+        """
+        Lease a delivery that was seen to be due, counting the try; True for the one who got it.
+
+        The condition is on this row alone: one on a joined table would become a subquery, which PostgreSQL does not
+        ask again after waiting for another sender's lock.
+        """
+        mine = self.free(now).filter(pk=delivery.pk, tries=delivery.tries)
         return bool(mine.update(tries=delivery.tries + 1, leased_until=now + LEASE))
 
 

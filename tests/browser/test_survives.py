@@ -168,8 +168,10 @@ def test_a_killed_worker_costs_its_readers_time_alone(
     eventually(
         lambda: all(all(costs(client.task(each))) for each in tasks), "each attempt has its cost or its estimate"
     )
-    for each in tasks:
-        assert [attempt["status"] for attempt in client.task(each)["attempts"]] == ["lost", "succeeded"]
+    courses = [[attempt["status"] for attempt in client.task(each)["attempts"]] for each in tasks]
+    # The first may have ended before the worker did; the last had just begun.
+    assert all(course in (["succeeded"], ["lost", "succeeded"]) for course in courses)
+    assert courses[-1] == ["lost", "succeeded"]
 
 
 def test_stop_still_stops_after_a_worker_was_killed(

@@ -1,6 +1,9 @@
 """Talking over the WebSocket /ws/chat/{session_id}/."""
 
 import asyncio
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,6 +13,7 @@ from ai_tasks.models import AIGenerationTask
 from chat import conversation
 from chat.models import ChatMessage, ChatSession
 from chat.states import MessageState
+from providers.adapters import simulator
 from queueing.models import QueueEntry
 from tests import engine
 from tests.ai_tasks.threads import apart
@@ -121,20 +125,41 @@ async def test_an_edited_message_is_a_sibling_with_a_reply(session: ChatSession,
     assert reply["parent_id"] == edited["id"]
 
 
-async def test_a_tab_that_is_opened_late_gets_the_whole_answer(session: ChatSession, alice: User) -> None:
+@pytest.fixture
+def may_go_on(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Until it is set, the simulator pauses after the third token."""
+    event, spoken = threading.Event(), simulator._spoken
+
+    async def spoken_in_two_parts(*args: Any) -> AsyncIterator[tuple[int, str]]:
+        async for so_far, piece in spoken(*args):
+            yield so_far, piece
+            if so_far == 3:
+                await asyncio.to_thread(event.wait, 60)
+
+    monkeypatch.setattr(simulator, "_spoken", spoken_in_two_parts)
+    return event
+
+
+async def test_a_tab_that_is_opened_late_gets_the_whole_answer(
+    session: ChatSession, alice: User, may_go_on: threading.Event
+) -> None:
     await apart(conversation.send_message, session, "Hello", simulate=VISIBLE)
     running = asyncio.create_task(apart(engine.run_admitted))
 
     async with tab(alice, session.pk) as first:
         await first.until("reply.delta")
     async with tab(alice, session.pk) as second:
+        await second.until("session.snapshot")
+        may_go_on.set()
         await second.until("reply.completed")
     await running
 
     assert second.text() == TEXT
 
 
-async def test_a_tab_that_was_cut_off_gets_the_rest(session: ChatSession, alice: User) -> None:
+async def test_a_tab_that_was_cut_off_gets_the_rest(
+    session: ChatSession, alice: User, may_go_on: threading.Event
+) -> None:
     _, reply = await apart(conversation.send_message, session, "Hello", simulate=VISIBLE)
     running = asyncio.create_task(apart(engine.run_admitted))
 
@@ -144,6 +169,7 @@ async def test_a_tab_that_was_cut_off_gets_the_rest(session: ChatSession, alice:
     async with tab(alice, session.pk) as second:
         await second.until("session.snapshot")
         await second.say("resume", message_id=str(reply.pk), after=seen["seq"])
+        may_go_on.set()
         await second.until("reply.completed")
     await running
 

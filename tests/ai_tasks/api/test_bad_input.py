@@ -161,7 +161,7 @@ def test_an_empty_body_lacks_everything(post: Any, assert_problem: Any, assert_n
     assert_nothing_written()
 
 
-@pytest.mark.parametrize("name", ["text.translate", "chat.reply", "TEXT.GENERATE", "__class__"])
+@pytest.mark.parametrize("name", ["image.generate", "chat.reply", "TEXT.GENERATE", "__class__"])
 def test_an_unknown_or_reserved_type_is_refused(
     post: Any, assert_problem: Any, assert_nothing_written: Any, name: str
 ) -> None:
