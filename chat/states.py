@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class SessionState(models.TextChoices):
@@ -37,7 +38,7 @@ class MessageRole(models.TextChoices):
 class MessageState(models.TextChoices):
     """How far a message is; a person's is done at once."""
 
-    PENDING = "pending", _("pending")
+    PENDING = "pending", pgettext_lazy("message", "pending")
     """Its task has not ended."""
     DONE = "done", _("done")
     FAILED = "failed", _("failed")
