@@ -114,7 +114,12 @@ def check(task: Any, estimate: Estimate, now: datetime) -> None:
 
 
 def _refusal(task: Any, candidate: Candidate, estimate: Estimate, now: datetime) -> TaskError | None:
-    applicable = budgets.applicable(owner_id=task.owner_id, provider=candidate.provider, task_type=task.type)
+    applicable = budgets.applicable(
+        owner_id=task.owner_id,
+        payer_key=str(task.api_key_id or ""),
+        provider=candidate.provider,
+        task_type=task.type,
+    )
     amount = bounds.bound_usd(candidate, *estimate, now)
     if bounds.is_refused(candidate.provider, amount, has_budgets=bool(applicable)):
         return _unpriced(candidate, has_budgets=bool(applicable))

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from ai_tasks import clock
+from ai_tasks.access.models import ApiKey
 from ai_tasks.accounts import budgets
 from ai_tasks.accounts.models import Budget, BudgetAlarm, BudgetPeriod, Hold
 from ai_tasks.task_types import registry
@@ -21,10 +22,15 @@ def _users(key: str) -> list[str]:
     return [key] if key.isascii() and key.isdecimal() and get_user_model().objects.filter(pk=key).exists() else []
 
 
+def _keys(key: str) -> list[str]:
+    return [key] if key.isascii() and key.isdecimal() and ApiKey.objects.filter(pk=key).exists() else []
+
+
 KNOWN: dict[str, Callable[[str], Collection[str]]] = {
     Budget.Scope.PROVIDER: lambda _: routing.slugs(),
     Budget.Scope.TASK_TYPE: lambda _: registry.all_types(),
     Budget.Scope.USER: _users,
+    Budget.Scope.API_KEY: _keys,
 }
 """Among which a budget's key should be, by scope."""
 
@@ -41,7 +47,9 @@ class BudgetForm(forms.ModelForm):
         key: str = self.cleaned_data["scope_key"].strip()
         known = KNOWN.get(self.cleaned_data.get("scope", ""))
         if key and known is not None and key not in known(key):
-            raise forms.ValidationError(_("There is no such one: give a provider's name, a user's id or a task type."))
+            raise forms.ValidationError(
+                _("There is no such one: give a provider's name, a user's or an API key's id, or a task type.")
+            )
         return key
 
 

@@ -62,8 +62,8 @@ def _caller_of(scope: dict[str, Any]) -> Caller | None:
         key = keys.authenticate(text.strip(), clock.now())
         return Caller(key.owner, tuple(key.scopes), key.pk) if key else None
     if ticket := request.GET.get("ticket"):
-        owner = tickets.redeem(ticket, clock.now())
-        return Caller(owner, tickets.scopes_of(ticket)) if owner else None
+        used = tickets.redeem(ticket, clock.now())
+        return Caller(used.owner, tuple(used.scopes), used.api_key_id) if used else None
     return _caller_of_session(request)
 
 

@@ -54,6 +54,10 @@ class AIGenerationTask(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="ai_tasks")
+    api_key = models.ForeignKey(
+        ApiKey, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    """By which it was asked for, and whose budgets bound it, too; null: by a session or the platform."""
     type = models.CharField(max_length=60)
     """Name of its task type, as `text.generate`."""
     status = models.CharField(max_length=12, choices=TaskStatus.choices, default=TaskStatus.PENDING)

@@ -25,14 +25,16 @@ class Purse:
     def __init__(self, tasks: QuerySet[Any], now: datetime) -> None:
         self.tasks = tasks
         self.now = now
-        self._periods: dict[tuple[str, str, str], list[BudgetPeriod]] = {}
+        self._periods: dict[tuple[str, str, str, str], list[BudgetPeriod]] = {}
         self._full: dict[tuple[int, ...], tuple[Decimal, BudgetPeriod]] = {}
 
     def periods(self, entry: QueueEntry, provider: str) -> list[BudgetPeriod]:
-        """Return the current periods of the budgets that bound the entry there; read once per user and type."""
-        key = (entry.owner_key, entry.task_type, provider)
+        """Return the current periods of the budgets that bound the entry there; read once per user, key and type."""
+        key = (entry.owner_key, entry.payer_key, entry.task_type, provider)
         if key not in self._periods:
-            applicable = budgets.applicable(owner_id=key[0], provider=provider, task_type=key[1])
+            applicable = budgets.applicable(
+                owner_id=entry.owner_key, payer_key=entry.payer_key, provider=provider, task_type=entry.task_type
+            )
             self._periods[key] = budgets.current_periods(applicable, self.now)
         return self._periods[key]
 

@@ -48,6 +48,8 @@ class TaskRequest:
     metadata: dict[str, str] = field(default_factory=dict)
     callback_url: str = ""
     serial_key: str = ""
+    api_key_id: int | None = None
+    """By which it was asked for; its budgets bound the task, too."""
 
 
 @transaction.atomic
@@ -151,6 +153,7 @@ def _draft(owner: User, request: TaskRequest, task_type: TaskType, now: datetime
     return AIGenerationTask(
         id=uuid7(),
         owner=owner,
+        api_key_id=request.api_key_id,
         type=task_type.name,
         priority=_priority(request, task_type),
         lane=task_type.lane,

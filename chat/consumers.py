@@ -123,7 +123,7 @@ class ChatSocket(JsonSocket):
         # Before the wish: what it makes may be told by the session's own group before it returns.
         known = self._newest
         try:
-            made = await in_thread(wish, *arguments, **options)
+            made = await in_thread(wish, *arguments, api_key_id=self.caller.key_id, **options)
         except TaskError as error:
             about = {name: frame[name] for name in ("client_id", "message_id") if name in frame}
             await self.say("error", code=error.code, detail=error.detail, **about)

@@ -65,6 +65,7 @@ def send_message(
     after: ChatMessage | None = None,
     attachments: Sequence[UUID] = (),
     simulate: dict[str, Any] | None = None,
+    api_key_id: int | None = None,
     now: datetime | None = None,
 ) -> tuple[ChatMessage, ChatMessage]:
     """
@@ -83,7 +84,7 @@ def send_message(
     if reply := message.children.order_by("number").first():
         return message, reply
     _name_after(session, content if content.strip() else files[0]["name"])
-    return message, _ask(session, message, model=model, simulate=simulate, now=now)
+    return message, _ask(session, message, model=model, simulate=simulate, api_key_id=api_key_id, now=now)
 
 
 def stop_reply(reply: ChatMessage, *, now: datetime | None = None) -> ChatMessage:
@@ -96,19 +97,27 @@ def stop_reply(reply: ChatMessage, *, now: datetime | None = None) -> ChatMessag
 
 
 @transaction.atomic
-def regenerate(reply: ChatMessage, *, model: str = "", now: datetime | None = None) -> ChatMessage:
+def regenerate(
+    reply: ChatMessage, *, model: str = "", api_key_id: int | None = None, now: datetime | None = None
+) -> ChatMessage:
     """Ask again for a reply and return the new version beside it; raises NotPossible while it is being written."""
     now = now or clock.now()
     if reply.role != MessageRole.ASSISTANT or reply.parent is None:
         raise NotPossible("Only a reply can be written again.")
     if is_being_written(reply):
         raise NotPossible("This reply is still being written; stop it first.")
-    return _ask(reply.session, reply.parent, model=model, now=now)
+    return _ask(reply.session, reply.parent, model=model, api_key_id=api_key_id, now=now)
 
 
 @transaction.atomic
 def edit_message(
-    message: ChatMessage, content: str, *, model: str = "", client_id: str = "", now: datetime | None = None
+    message: ChatMessage,
+    content: str,
+    *,
+    model: str = "",
+    client_id: str = "",
+    api_key_id: int | None = None,
+    now: datetime | None = None,
 ) -> tuple[ChatMessage, ChatMessage]:
     """Write another version of one's message beside it and return that with its reply; nothing is destroyed."""
     now = now or clock.now()
@@ -127,7 +136,7 @@ def edit_message(
     )
     if reply := edited.children.order_by("number").first():
         return edited, reply
-    return edited, _ask(session, edited, model=model, now=now)
+    return edited, _ask(session, edited, model=model, api_key_id=api_key_id, now=now)
 
 
 @transaction.atomic
@@ -202,6 +211,7 @@ def _ask(
     *,
     model: str,
     simulate: dict[str, Any] | None = None,
+    api_key_id: int | None,
     now: datetime,
 ) -> ChatMessage:
     """Write a pending reply to the message and submit its task. Part of the caller's transaction."""
@@ -215,6 +225,7 @@ def _ask(
         model=model or session.model,
         related=(usage.RELATED_TYPE, str(session.pk)),
         serial_key=f"chat:{session.pk}",
+        api_key_id=api_key_id,
     )
     reply.task_id = submission.submit(session.owner, request, now=now).pk
     reply.save(update_fields=("task_id",))

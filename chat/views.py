@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from ai_tasks import clock
-from ai_tasks.api.authentication import HasScope
+from ai_tasks.api.authentication import HasScope, key_of
 from ai_tasks.api.documents import problem_answers
 from ai_tasks.api.once import IDEMPOTENCY_KEY, create_once
 from ai_tasks.api.parsers import UNSTORABLE
@@ -183,7 +183,8 @@ class MessageCollection(ChatView):
         session = self.session(request, session_id)
         wish = serializers.MessageCreate(data=request.data)
         wish.is_valid(raise_exception=True)
-        values = dict(wish.validated_data)
+        key = key_of(request)
+        values = {**wish.validated_data, "api_key_id": key.pk if key else None}
         if parent_id := values.pop("parent_id", None):
             values["after"] = _parent(session, parent_id)
 

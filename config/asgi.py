@@ -30,7 +30,9 @@ sockets = [
 ]
 protocols = ProtocolTypeRouter(
     {
-        "http": BoundedBodies(http, settings.DATA_UPLOAD_MAX_MEMORY_SIZE, chat_routing.LARGER_BODIES),
+        "http": BoundedBodies(
+            http, settings.DATA_UPLOAD_MAX_MEMORY_SIZE, routing.LARGER_BODIES + chat_routing.LARGER_BODIES
+        ),
         "websocket": SocketAccess(URLRouter(sockets)),
     }
 )

@@ -28,6 +28,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "channels",
+    "corsheaders",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -42,6 +43,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "config.static.StaticFilesMiddleware",
     "ai_tasks.api.middleware.RequestIdMiddleware",
+    "ai_tasks.api.middleware.RateLimitMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "ai_tasks.api.middleware.ContentSecurityPolicyMiddleware",
     "config.middleware.Sessions",
     "config.middleware.Locale",
@@ -100,6 +103,24 @@ STATIC_ROOT = VAR_DIR / "static"
 STATIC_ROOT.mkdir(exist_ok=True)
 WHITENOISE_USE_FINDERS = EMBEDDED or DEBUG
 WHITENOISE_AUTOREFRESH = False
+
+# Counts of calls; what it forgets does no harm.
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}
+    if EMBEDDED
+    else {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": SERVICES.redis_url,
+        "KEY_PREFIX": "tasuki:cache",
+        "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
+    }
+}
+
+# Pages of other origins that may use the APIs, by key: browsers send them no cookies.
+CORS_ALLOWED_ORIGINS = env.words("CORS_ALLOWED_ORIGINS", [])
+CORS_URLS_REGEX = r"^/(api|v1)/"
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "idempotency-key", "last-event-id", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["idempotency-replayed", "location", "retry-after", "x-request-id", "x-tasuki-task"]
 
 CHANNEL_LAYERS = {
     "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}
@@ -169,6 +190,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "PriorityEnum": "ai_tasks.api.serializers.PRIORITIES",
+        "ApiKeyStateEnum": "ai_tasks.api.key_documents.STATES",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "ai_tasks.api.docs.with_common_answers",
@@ -191,6 +216,8 @@ AI_TASK_TYPES = [
     "chat.replies.CHAT_REPLY",
     "chat.titles.CHAT_TITLE",
 ]
+AI_REQUESTS_PER_MINUTE = env.integer("AI_REQUESTS_PER_MINUTE", 0, least=0)
+"""How often each API key, or who is signed in, may call the APIs, unless the key says otherwise; 0: as they like."""
 AI_LEASE = timedelta(seconds=env.integer("AI_LEASE_SECONDS", 90, least=3))
 """How long a worker may be silent before its work is given to another; renewed six times in it."""
 AI_LOST_CHARGE_GRACE = timedelta(seconds=env.integer("AI_LOST_CHARGE_GRACE_SECONDS", 600))

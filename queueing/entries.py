@@ -33,6 +33,7 @@ class Queueable(Protocol):
 
     id: UUID
     owner_id: int
+    api_key_id: int | None
     type: str
     provider: str
     model: str

@@ -39,8 +39,8 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
 
         A task with a later `run_at` is parked until then. Moves only the entry; ai_tasks.submission writes the task in
         the same transaction. Raises QueueFull at a mark of the queue (for `bulk` work the soft one), of the user in it
-        or of all queues together, and AlreadyQueued when the task has a live entry; nothing is written then. With
-        `is_guarded` the caller lets its own savepoint or transaction end with them, which saves two round trips.
+        or of all, and AlreadyQueued when the task has a live entry; nothing is written then. With `is_guarded` the
+        caller lets its own savepoint or transaction end with them: two round trips less.
         """
         priority = Priority(task.priority)
         return self.enqueue_with_priority(task, priority, estimate=estimate, now=now, is_guarded=is_guarded)
@@ -55,8 +55,7 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
         is_guarded: bool = False,
     ) -> QueueEntry:
         """Give a task its place in that class; otherwise as `enqueue`."""
-        queue = self.queue(task.provider, task.lane)
-        owner_key = str(task.owner_id)
+        queue, owner_key = self.queue(task.provider, task.lane), str(task.owner_id)
         marks = self._marks(queue, owner_key, priority)
         self._refuse_known_full(marks, queue, now)
         scheduled = task.run_at is not None and task.run_at > now
@@ -69,6 +68,7 @@ class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
                     lane=task.lane,
                     model=task.model,
                     owner_key=owner_key,
+                    payer_key=str(task.api_key_id or ""),
                     priority=priority,
                     fair_tag=fairness.next_tag(queue, priority=priority, owner_key=owner_key, tokens=sum(estimate)),
                     estimate_input_tokens=estimate.input_tokens,

@@ -93,6 +93,8 @@ class QueueEntry(models.Model):
     model = models.CharField(max_length=120)
     owner_key = models.CharField(max_length=64)
     """Whose share it uses: the user's id as text."""
+    payer_key = models.CharField(max_length=64, blank=True, default="")
+    """Whose budgets bound it beside the owner's: the API key's id as text."""
     priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.NORMAL)
     fair_tag = models.FloatField(default=0.0)
     """Place among the class; only reorder_by_priority and weight edits rewrite it."""

@@ -12,24 +12,28 @@ from django.db.models import Q
 from ai_tasks.access.models import ApiKey
 from queueing.states import Priority
 
-SCOPES = ("tasks", "chat", "operations")
-"""What a key may be good for: the task API, the chat API, the operators' views (for staff)."""
+SCOPES = ("tasks", "chat", "operations", "keys")
+"""What a key may be good for: the task API, the chat API, the operators' views (for staff), making other keys."""
+USUAL_SCOPES = SCOPES[:3]
 
 KEY = re.compile(r"tsk_[A-Za-z0-9_-]{43}")
 PREFIX_LENGTH = 12
 USE_NOTED_EVERY = timedelta(minutes=1)
+MOST_REQUESTS_PER_MINUTE = 1_000_000
+USUAL_OVERLAP = timedelta(hours=24)
 
 
 def create(
     owner: User,
     name: str,
     *,
-    scopes: Iterable[str] = SCOPES,
+    scopes: Iterable[str] = USUAL_SCOPES,
     priority_ceiling: Priority = Priority.HIGH,
+    requests_per_minute: int | None = None,
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
     """Make a key with 256 random bits and return its row and its text, which is nowhere else."""
-    text = f"tsk_{secrets.token_urlsafe(32)}"
+    text = _new_text()
     key = ApiKey.objects.create(
         owner=owner,
         name=name[:100],
@@ -37,9 +41,33 @@ def create(
         digest=digest_of(text),
         scopes=[scope for scope in SCOPES if scope in set(scopes)],
         priority_ceiling=priority_ceiling,
+        requests_per_minute=requests_per_minute,
         expires_at=expires_at,
     )
     return key, text
+
+
+def rotate(key: ApiKey, now: datetime, *, overlap: timedelta = USUAL_OVERLAP) -> str | None:
+    """
+    Give the key another text and return it, which is nowhere else; the one before is good until the overlap is over.
+
+    All else stays: its id, what it may, its budgets. The text before that one is worthless at once. None: it was
+    revoked, or rotated at this very moment.
+    """
+    text = _new_text()
+    unchanged = ApiKey.objects.filter(pk=key.pk, digest=key.digest, revoked_at=None)
+    values = {"prefix": text[:PREFIX_LENGTH], "digest": digest_of(text)}
+    changed = unchanged.update(**values, old_digest=key.digest, old_digest_until=now + overlap)
+    return text if changed else None
+
+
+def revoke(key: ApiKey, now: datetime) -> bool:
+    """End a key, at once and for good; False: it was revoked before."""
+    return bool(ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now))
+
+
+def _new_text() -> str:
+    return f"tsk_{secrets.token_urlsafe(32)}"
 
 
 def authenticate(text: str, now: datetime) -> ApiKey | None:
@@ -52,9 +80,9 @@ def authenticate(text: str, now: datetime) -> ApiKey | None:
     if not KEY.fullmatch(text):
         return None
     valid = Q(expires_at=None) | Q(expires_at__gt=now)
-    found = ApiKey.objects.select_related("owner").filter(
-        valid, digest=digest_of(text), revoked_at=None, owner__is_active=True
-    )
+    digest = digest_of(text)
+    named = Q(digest=digest) | Q(old_digest=digest, old_digest_until__gt=now)
+    found = ApiKey.objects.select_related("owner").filter(valid, named, revoked_at=None, owner__is_active=True)
     if key := found.first():
         _note_use(key, now)
     return key

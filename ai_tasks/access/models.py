@@ -16,9 +16,14 @@ class ApiKey(models.Model):
     """First characters of the key, to recognise it by."""
     digest = models.CharField(max_length=64, unique=True)
     """SHA-256 of the whole key, in hex. The key has 256 random bits, so that no salt or slow hash is needed."""
+    old_digest = models.CharField(max_length=64, null=True, blank=True, unique=True)
+    """The text before the last rotation, which is good until `old_digest_until`."""
+    old_digest_until = models.DateTimeField(null=True, blank=True)
     scopes = models.JSONField(default=list)
-    """Any of `tasks`, `chat`, `operations`."""
+    """Any of `tasks`, `chat`, `operations`, `keys`."""
     priority_ceiling = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.HIGH)
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    """Null: what AI_REQUESTS_PER_MINUTE says."""
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -39,6 +44,9 @@ class WebSocketTicket(models.Model):
 
     digest = models.CharField(max_length=64, unique=True)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.CASCADE, related_name="+")
+    """By which it was asked for; null: by a session."""
+    scopes = models.JSONField(default=list)
     expires_at = models.DateTimeField(db_index=True)
 
     class Meta:

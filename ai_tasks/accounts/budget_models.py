@@ -15,7 +15,7 @@ LARGEST_USD = 900_000_000
 
 
 class Budget(models.Model):
-    """A limit on money by month or day: global, or of one provider, user or task type."""
+    """A limit on money by month or day: global, or of one provider, user, API key or task type."""
 
     class Scope(models.TextChoices):
         """Whose money it bounds."""
@@ -23,6 +23,7 @@ class Budget(models.Model):
         GLOBAL = "global", _("everything")
         PROVIDER = "provider", _("provider")
         USER = "user", _("user")
+        API_KEY = "api_key", _("API key")
         TASK_TYPE = "task_type", _("task type")
 
     class Interval(models.TextChoices):
@@ -33,7 +34,7 @@ class Budget(models.Model):
 
     scope = models.CharField(max_length=10, choices=Scope.choices)
     scope_key = models.CharField(max_length=64, blank=True, default="")
-    """Provider, user id or task type; empty for everything."""
+    """Provider, user id, API key id or task type; empty for everything."""
     interval = models.CharField(max_length=5, choices=Interval.choices, default=Interval.MONTH)
     limit_usd = UsdField(validators=[MinValueValidator(0), MaxValueValidator(LARGEST_USD)])
     time_zone = models.CharField(max_length=64, default="UTC", validators=[periods.check_time_zone])
@@ -46,7 +47,9 @@ class Budget(models.Model):
             models.CheckConstraint(
                 condition=Q(scope="global", scope_key="") | (~Q(scope="global") & ~Q(scope_key="")),
                 name="budget_names_whom_it_bounds",
-                violation_error_message=_("Say which provider, user id or task type; nothing where it is everything."),
+                violation_error_message=_(
+                    "Say which provider, user id, API key id or task type; nothing where it is everything."
+                ),
             ),
             models.CheckConstraint(condition=Q(limit_usd__gte=0), name="budget_limit_not_negative"),
         ]

@@ -1,14 +1,16 @@
 """Limits on money by month and day: read at submission, held at admission, settled with the charge."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from ai_tasks import doorbell
+from ai_tasks.access.models import ApiKey
 from ai_tasks.accounts import periods
 from ai_tasks.accounts.fields import usd
 from ai_tasks.accounts.models import Attempt, Budget, BudgetPeriod, Hold
@@ -25,15 +27,16 @@ _applicable = Select(
         Q(scope=Budget.Scope.GLOBAL)
         | Q(scope=Budget.Scope.PROVIDER, scope_key=Param("provider"))
         | Q(scope=Budget.Scope.USER, scope_key=Param("owner"))
+        | Q(scope=Budget.Scope.API_KEY, scope_key=Param("payer"))
         | Q(scope=Budget.Scope.TASK_TYPE, scope_key=Param("task_type")),
         is_enabled=True,
     ).order_by("id")
 )
 
 
-def applicable(*, owner_id: int | str, provider: str, task_type: str) -> list[Budget]:
+def applicable(*, owner_id: int | str, provider: str, task_type: str, payer_key: str = "") -> list[Budget]:
     """Return the enabled budgets that bound such a call, in the order of their ids (the lock order)."""
-    return _applicable.rows(owner=str(owner_id), provider=provider, task_type=task_type)
+    return _applicable.rows(owner=str(owner_id), payer=payer_key, provider=provider, task_type=task_type)
 
 
 def read_periods(budgets: Sequence[Budget], now: datetime) -> list[BudgetPeriod]:
@@ -74,6 +77,32 @@ def store(budget: Budget, now: datetime) -> None:
     budget.save()
     budget.periods.filter(ends_at__gt=now).update(limit_usd=budget.limit_usd)
     wake([budget.pk])
+
+
+def of_user(user_id: int) -> QuerySet[Budget]:
+    """Return the budgets of a user, and of the user's API keys."""
+    key_ids = [str(each) for each in ApiKey.objects.filter(owner=user_id).values_list("pk", flat=True)]
+    own = Q(scope=Budget.Scope.USER, scope_key=str(user_id))
+    return Budget.objects.filter(own | Q(scope=Budget.Scope.API_KEY, scope_key__in=key_ids))
+
+
+def of_key(key_id: int) -> Budget | None:
+    """Return the budget that bounds an API key; None: there is none."""
+    return Budget.objects.filter(scope=Budget.Scope.API_KEY, scope_key=str(key_id), is_enabled=True).first()
+
+
+@transaction.atomic
+def bound_key(key_id: int, wanted: Mapping[str, Any] | None, now: datetime) -> None:
+    """Let an API key spend `limit_usd` an `interval` of a `time_zone`; None: as much as it likes."""
+    mine = {each.interval: each for each in Budget.objects.filter(scope=Budget.Scope.API_KEY, scope_key=str(key_id))}
+    if wanted is not None:
+        fresh = Budget(scope=Budget.Scope.API_KEY, scope_key=str(key_id), interval=wanted["interval"])
+        budget = mine.pop(wanted["interval"], fresh)
+        budget.limit_usd, budget.time_zone, budget.is_enabled = wanted["limit_usd"], wanted["time_zone"], True
+        store(budget, now)
+    for budget in mine.values():
+        budget.is_enabled = False
+        store(budget, now)
 
 
 def wake(budget_ids: Iterable[int]) -> None:

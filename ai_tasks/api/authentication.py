@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from drf_spectacular.authentication import SessionScheme
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -11,10 +12,9 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthentic
 from rest_framework.request import Request
 
 from ai_tasks import clock
-from ai_tasks.access import keys
+from ai_tasks.access import keys, throttle
 from ai_tasks.access.models import ApiKey
-from ai_tasks.api.problems import refuse
-from queueing.states import Priority
+from ai_tasks.api.problems import Problem, Refused, refuse
 
 
 class ApiKeyAuthentication(authentication.BaseAuthentication):
@@ -28,6 +28,7 @@ class ApiKeyAuthentication(authentication.BaseAuthentication):
         key = keys.authenticate(text.strip(), clock.now())
         if key is None:
             raise AuthenticationFailed("The API key is unknown, expired or revoked.")
+        _count(request, f"key:{key.pk}", key.requests_per_minute)
         return key.owner, key
 
     def authenticate_header(self, request: Request) -> str:
@@ -37,6 +38,12 @@ class ApiKeyAuthentication(authentication.BaseAuthentication):
 
 class SessionAuthentication(authentication.SessionAuthentication):
     """The browser's session; unsafe methods need the CSRF token."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        """Return the session's user; None: nobody is signed in."""
+        if found := super().authenticate(request):
+            _count(request, f"user:{found[0].pk}", None)
+        return found
 
     def enforce_csrf(self, request: Request) -> None:
         """Refuse unsafe requests without a valid token."""
@@ -81,6 +88,18 @@ class MayChange(BasePermission):
         return bool(request.user.has_perm(view.does.permission))
 
 
+def _count(request: Request, caller: str, own_limit: int | None) -> None:
+    """Refuse who calls too often; the answer's headers say where the caller stands (RateLimitMiddleware)."""
+    limit = own_limit or settings.AI_REQUESTS_PER_MINUTE
+    standing = throttle.count(caller, limit, clock.now()) if limit else None
+    if standing is None:
+        return
+    request._request.rate_standing = standing  # type: ignore[attr-defined]
+    if wait := standing.retry_after_seconds:
+        detail = f"At most {limit} calls a minute; the next is possible in {wait} s."
+        raise Refused(Problem("rate_limited", detail, headers={"Retry-After": str(wait)}))
+
+
 def user_of(request: Request) -> User:
     """Return the caller, who is known: views without HasScope must not ask."""
     if not isinstance(request.user, User):
@@ -93,9 +112,9 @@ def scopes_of(request: Request) -> tuple[str, ...]:
     return tuple(request.auth.scopes) if isinstance(request.auth, ApiKey) else keys.SCOPES
 
 
-def priority_ceiling_of(request: Request) -> Priority:
-    """Return the most urgent priority the caller may ask for."""
-    return Priority(request.auth.priority_ceiling) if isinstance(request.auth, ApiKey) else Priority.HIGH
+def key_of(request: Request) -> ApiKey | None:
+    """Return the key by which the caller is known; None: a session."""
+    return request.auth if isinstance(request.auth, ApiKey) else None
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):

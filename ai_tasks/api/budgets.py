@@ -42,13 +42,13 @@ class BudgetCollection(APIView):
         responses={200: documents.BudgetList, **documents.problem_answers(422)},
     )
     def get(self, request: Request) -> Response:
-        """Return the caller's own budgets, or, for staff with the scope `operations`, all; the newest first."""
+        """Return the budgets of the caller and their keys; for staff with the scope `operations`, all; newest first."""
         now = clock.now()
         rows = Budget.objects.all()
         if not (user_of(request).is_staff and "operations" in scopes_of(request)):
-            rows = rows.filter(scope=Budget.Scope.USER, scope_key=str(user_of(request).pk))
+            rows = budgets.of_user(user_of(request).pk)
         rows = _narrowed(rows, request.query_params)
-        return Response(page(rows, request.query_params, lambda found: _shapes(found, now)))
+        return Response(page(rows, request.query_params, lambda found: shapes_of(found, now)))
 
 
 def _narrowed(rows: QuerySet[Budget], query: Mapping[str, str]) -> QuerySet[Budget]:
@@ -61,7 +61,8 @@ def _narrowed(rows: QuerySet[Budget], query: Mapping[str, str]) -> QuerySet[Budg
     return rows if scope is None else rows.filter(scope=scope)
 
 
-def _shapes(found: list[Budget], now: datetime) -> list[dict[str, Any]]:
+def shapes_of(found: list[Budget], now: datetime) -> list[dict[str, Any]]:
+    """Return the documents of budgets, with what this month or day has left."""
     return [_shape(period) for period in budgets.read_periods(found, now)]
 
 

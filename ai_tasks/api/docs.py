@@ -16,8 +16,8 @@ class DocsView(SpectacularSwaggerSplitView):
 
 OF_BODIES = ("400", "413", "415")
 """What any call with a body may answer: it is malformed, too large, or of another media type."""
-OF_ALL = ("503",)
-"""What any call may answer: the database cannot be reached."""
+OF_ALL = ("429", "503")
+"""What any call may answer: the caller calls too often, the database cannot be reached."""
 
 
 def with_common_answers(result: dict[str, Any], **_: Any) -> dict[str, Any]:

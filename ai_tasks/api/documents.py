@@ -192,7 +192,7 @@ class BudgetDocument(Document):
     object = always("budget")
     id = serializers.IntegerField()
     scope = serializers.ChoiceField(choices=Budget.Scope.values)
-    key = serializers.CharField(help_text="Provider, user id or task type; empty for everything.")
+    key = serializers.CharField(help_text="Provider, user id, API key id or task type; empty for everything.")
     interval = serializers.ChoiceField(choices=Budget.Interval.values)
     time_zone = serializers.CharField()
     state = serializers.ChoiceField(choices=["available", "near_limit", "exhausted", "disabled"])

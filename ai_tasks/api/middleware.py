@@ -71,6 +71,21 @@ class RequestIdMiddleware(_Middleware):
         return response
 
 
+class RateLimitMiddleware(_Middleware):
+    """Says what a caller with a limit has left: as many APIs do, and under /v1/ by OpenAI's names."""
+
+    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """Add the headers where calls were counted."""
+        standing = getattr(request, "rate_standing", None)
+        if standing is None:
+            return response
+        name, seconds = ("X-RateLimit-{}-Requests", "s") if request.path.startswith("/v1/") else ("X-RateLimit-{}", "")
+        response[name.format("Limit")] = str(standing.limit)
+        response[name.format("Remaining")] = str(standing.remaining)
+        response[name.format("Reset")] = f"{standing.reset_seconds}{seconds}"
+        return response
+
+
 class ContentSecurityPolicyMiddleware(_Middleware):
     """The strict policy of every page: nothing from elsewhere, nothing inline, no frames."""
 

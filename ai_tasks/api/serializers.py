@@ -7,6 +7,7 @@ from django.core.validators import RegexValidator
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
+from ai_tasks.access.models import ApiKey
 from ai_tasks.api.fields import Metadata, Moment, PublicUrl, StrictSerializer, Text, Usd, WholeNumber
 from ai_tasks.errors import InvalidInput, Mistake
 from ai_tasks.submission import TaskRequest
@@ -40,11 +41,14 @@ class TaskInput(serializers.JSONField):
     """The type's own input; its schema checks it."""
 
 
+PRIORITIES = [priority.word for priority in Priority]
+
+
 class PriorityWord(serializers.ChoiceField):
     """A priority by its name."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(choices=[priority.word for priority in Priority], **options)
+        super().__init__(choices=PRIORITIES, **options)
 
     def to_internal_value(self, data: Any) -> Priority:  # type: ignore[override]
         """Return the priority."""
@@ -94,20 +98,21 @@ class TaskCreate(StrictSerializer):
     callback_url = PublicUrl(max_length=500, required=False, help_text="Told of its end; see webhooks.")
 
 
-def request_of(wish: Mapping[str, Any], ceiling: Priority, *, pointer: str = "") -> TaskRequest:
+def request_of(wish: Mapping[str, Any], key: ApiKey | None, *, pointer: str = "") -> TaskRequest:
     """
-    Return a validated wish, which stands at that pointer in the body.
+    Return a validated wish, which stands at that pointer in the body, of who came by that key or, None, a session.
 
     Raises InvalidInput when it is more urgent than the caller may ask for: 422 rather than 403, as it is one member of
     the body that must change.
     """
     values = dict(wish)
+    ceiling = Priority(key.priority_ceiling) if key else Priority.HIGH
     if (priority := values.get("priority")) is not None and priority < ceiling:
         mistake = Mistake(f"{pointer}/priority", f"At most {ceiling.word} is allowed.")
         raise InvalidInput(f"This caller may ask for {ceiling.word} at most.", errors=(mistake,))
     if related := values.pop("related", None):
         values["related"] = (related["type"], related["id"])
-    return TaskRequest(**values)
+    return TaskRequest(**values, api_key_id=key.pk if key else None)
 
 
 MOST_AT_ONCE = 1_000
@@ -118,7 +123,7 @@ class TasksCreate(StrictSerializer):
 
     tasks = serializers.ListField(child=TaskCreate(), min_length=1, max_length=MOST_AT_ONCE)
 
-    def to_requests(self, ceiling: Priority) -> list[TaskRequest]:
+    def to_requests(self, key: ApiKey | None) -> list[TaskRequest]:
         """Return the validated wishes; raises what `request_of` raises."""
         wishes = self.validated_data["tasks"]
-        return [request_of(wish, ceiling, pointer=f"/tasks/{place}") for place, wish in enumerate(wishes)]
+        return [request_of(wish, key, pointer=f"/tasks/{place}") for place, wish in enumerate(wishes)]

@@ -7,7 +7,7 @@ from typing import Any
 from django.urls import URLPattern, path
 from drf_spectacular.views import SpectacularAPIView
 
-from ai_tasks.api import budgets, dead_letters, operators, queues, redrives, streams, usage, views, webhooks
+from ai_tasks.api import budgets, dead_letters, keys, operators, queues, redrives, streams, usage, views, webhooks
 from ai_tasks.api.docs import DocsView
 
 app_name = "api"
@@ -37,6 +37,10 @@ ROUTES: list[tuple[str, View, str]] = [
     ("v1/webhook-deliveries", webhooks.DeliveryCollection.as_view(), "webhook-deliveries"),
     ("v1/webhook-deliveries/<str:delivery_id>", webhooks.DeliveryDetail.as_view(), "webhook-delivery"),
     ("v1/webhook-deliveries/<str:delivery_id>/resend", webhooks.DeliveryResend.as_view(), "webhook-resend"),
+    ("v1/keys", keys.KeyCollection.as_view(), "keys"),
+    ("v1/keys/<str:key_id>", keys.KeyDetail.as_view(), "key"),
+    ("v1/keys/<str:key_id>/rotate", keys.KeyRotate.as_view(), "key-rotate"),
+    ("v1/keys/<str:key_id>/revoke", keys.KeyRevoke.as_view(), "key-revoke"),
     ("v1/budgets", budgets.BudgetCollection.as_view(), "budgets"),
     ("v1/usage", usage.UsageReport.as_view(), "usage"),
     ("v1/providers", operators.ProviderCollection.as_view(), "providers"),

@@ -13,8 +13,9 @@ from rest_framework.views import APIView
 from ai_tasks import clock, dispatch, submission
 from ai_tasks.access import tickets
 from ai_tasks.api import documents, filters
-from ai_tasks.api.authentication import HasScope, priority_ceiling_of, scopes_of, user_of
+from ai_tasks.api.authentication import HasScope, key_of, scopes_of, user_of
 from ai_tasks.api.once import IDEMPOTENCY_KEY, create_all_once, create_once
+from ai_tasks.api.parsers import PicturesJSONParser
 from ai_tasks.api.problems import refuse
 from ai_tasks.api.serializers import TaskCreate, TasksCreate, request_of
 from ai_tasks.errors import InvalidInput, Mistake
@@ -59,6 +60,8 @@ def find_own(user_id: int, task_id: str) -> AIGenerationTask | None:
 class TaskCollection(TaskView):
     """`/tasks`; ai_tasks.api.streams waits where `?wait=` asks for it."""
 
+    parser_classes = (PicturesJSONParser,)
+
     @extend_schema(
         operation_id="listTasks",
         summary="List tasks",
@@ -82,7 +85,7 @@ class TaskCollection(TaskView):
         wait_seconds(request.query_params.get("wait", "0"))
         wish = TaskCreate(data=request.data)
         wish.is_valid(raise_exception=True)
-        task, is_replayed = _create(request, request_of(wish.validated_data, priority_ceiling_of(request)))
+        task, is_replayed = _create(request, request_of(wish.validated_data, key_of(request)))
         dispatch.go_first()
         headers = {"Location": reverse("api:task", kwargs={"task_id": str(task.pk)})}
         if is_replayed:
@@ -122,7 +125,7 @@ class TaskBulk(TaskView):
         """Accept the tasks, in the order in which they stand; where one cannot be, none is."""
         wish = TasksCreate(data=request.data)
         wish.is_valid(raise_exception=True)
-        requests, owner = wish.to_requests(priority_ceiling_of(request)), user_of(request)
+        requests, owner = wish.to_requests(key_of(request)), user_of(request)
 
         def make() -> tuple[list[UUID], list[AIGenerationTask]]:
             made = submission.submit_all(owner, requests, pointer="/tasks", is_public=True)
@@ -223,6 +226,6 @@ class TicketCollection(APIView):
     def post(self, request: Request) -> Response:
         """Return a ticket with the caller's scopes, good once within 30 seconds, for `?ticket=`."""
         now = clock.now()
-        ticket = tickets.issue(user_of(request), now, scopes=scopes_of(request))
+        ticket = tickets.issue(user_of(request), now, scopes=scopes_of(request), key=key_of(request))
         body = {"object": "ws_ticket", "ticket": ticket, "expires_at": moment(now + tickets.LIFETIME)}
         return Response(body, 201, headers={"Cache-Control": "no-store"})

@@ -22,6 +22,8 @@ MOST_ITEMS = 100
 class Responses(CompatView):
     """`/v1/responses`: makes the task."""
 
+    parser_classes = (PicturesJSONParser,)
+
     def post(self, request: Request) -> Response:
         """Return the task's id and how it is to be answered."""
         asked = response_requests.checked(request.data)

@@ -11,8 +11,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from ai_tasks import dispatch, submission
-from ai_tasks.api.authentication import HasScope, priority_ceiling_of, user_of
+from ai_tasks.api.authentication import HasScope, key_of, user_of
 from ai_tasks.api.once import create_once
+from ai_tasks.api.parsers import PicturesJSONParser
 from ai_tasks.api.problems import refuse
 from ai_tasks.api.serializers import TaskCreate, request_of
 from ai_tasks.api.views import find_own
@@ -36,6 +37,8 @@ class CompatView(APIView):
 
 class ChatCompletions(CompatView):
     """`/v1/chat/completions`: makes the task."""
+
+    parser_classes = (PicturesJSONParser,)
 
     def post(self, request: Request) -> Response:
         """Return the task's id and how it is to be answered."""
@@ -76,7 +79,7 @@ def create(
     """
     body = TaskCreate(data=asked)
     body.is_valid(raise_exception=True)
-    owner, wish = user_of(request), request_of(body.validated_data, priority_ceiling_of(request))
+    owner, wish = user_of(request), request_of(body.validated_data, key_of(request))
 
     @transaction.atomic
     def make() -> tuple[UUID, AIGenerationTask]:

@@ -57,4 +57,5 @@ def _as_it_was(task: AIGenerationTask) -> TaskRequest:
         metadata=task.metadata,
         callback_url=task.callback_url,
         serial_key=task.serial_key,
+        api_key_id=task.api_key_id,
     )

@@ -89,6 +89,7 @@ def test_chosen_chats_are_exported_together(open_page: Open, ask: Ask) -> None:
         ask(f"quokka {place}", title=f"Quokka {place}")
     page = open_page("/chat/")
     page.fill("#search", "quokka")
+    expect(page.locator(".session")).to_have_count(2)
     page.click("#select")
     page.click("#select-all")
 

@@ -21,6 +21,7 @@ class Job:
 
     id: UUID = field(default_factory=uuid4)
     owner_id: int = ALICE
+    api_key_id: int | None = None
     type: str = "text.generate"
     provider: str = "simulator"
     model: str = "sim-1"

@@ -21,7 +21,8 @@ class Command(BaseCommand):
         parser.add_argument("username", metavar="USER")
         parser.add_argument("--name", default="created on the command line", help="what the key is for")
         parser.add_argument("--expires-days", type=int, help="how many days it is valid (default: until revoked)")
-        parser.add_argument("--scope", action="append", choices=keys.SCOPES, help="repeatable (default: all)")
+        parser.add_argument("--scope", action="append", choices=keys.SCOPES, help="repeatable (default: all but keys)")
+        parser.add_argument("--requests-per-minute", type=int, help="how often it may call (default: as set up)")
         parser.add_argument(
             "--priority-ceiling",
             choices=[priority.word for priority in Priority],
@@ -40,12 +41,19 @@ class Command(BaseCommand):
         key, text = keys.create(
             owner,
             options["name"],
-            scopes=options["scope"] or keys.SCOPES,
+            scopes=options["scope"] or keys.USUAL_SCOPES,
             priority_ceiling=Priority.from_word(options["priority_ceiling"]),
+            requests_per_minute=_pace(options["requests_per_minute"]),
             expires_at=_expiry(options["expires_days"]),
         )
         self.stdout.write(f"API key of {options['username']}: {key.name}. It is not shown again:")
         self.stdout.write(text)
+
+
+def _pace(calls: int | None) -> int | None:
+    if calls is not None and not 1 <= calls <= keys.MOST_REQUESTS_PER_MINUTE:
+        raise CommandError(f"--requests-per-minute must be 1 to {keys.MOST_REQUESTS_PER_MINUTE}.")
+    return calls
 
 
 def _expiry(days: int | None) -> Any:

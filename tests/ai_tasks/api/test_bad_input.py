@@ -196,6 +196,25 @@ def test_a_body_of_two_megabytes_is_too_large(post: Any, assert_problem: Any, as
     assert_nothing_written()
 
 
+def with_picture(text: str, picture: str, **part: str) -> Any:
+    image = {"type": "image", "media_type": "image/png", "data": picture} | part
+    content = [{"type": "text", "text": text}, image]
+    return given(input={"messages": [{"role": "user", "content": content}]})
+
+
+def test_pictures_may_have_nearly_twenty_megabytes(post: Any) -> None:
+    assert post(with_picture("What is this?", "iVBO" * 4_500_000)).status_code == 202
+
+
+def test_what_is_not_pictures_is_bound_as_without_them(
+    post: Any, assert_problem: Any, assert_nothing_written: Any
+) -> None:
+    assert_problem(post(with_picture("x" * 1_000_001, "iVBO" * 100)), 413, "payload_too_large")
+    assert_problem(post(with_picture("What is this?", "iVBO" * 6_000_000)), 413, "payload_too_large")
+    assert_problem(post(with_picture("What is this?", "", url="https://" + "x" * 2_000_000)), 413, "payload_too_large")
+    assert_nothing_written()
+
+
 @pytest.mark.parametrize("wait", ["soon", "-1", "1.5", "", "1e3", "٣"])
 def test_a_wait_that_is_no_number_is_refused(
     post: Any, assert_problem: Any, assert_nothing_written: Any, wait: str

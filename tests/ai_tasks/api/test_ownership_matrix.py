@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver
 
 from ai_tasks import clock, endpoints
+from ai_tasks.access import keys
 from ai_tasks.access.models import ApiKey, ResponseRecord
 from ai_tasks.models import AIGenerationTask, WebhookDelivery
 from ai_tasks.submission import TaskRequest, submit
@@ -30,6 +31,9 @@ OWNED: dict[str, dict[str, Any]] = {
     "api/v1/webhook-endpoints/<endpoint_id>": {"GET": None, "PATCH": {"description": "Mine"}, "DELETE": None},
     "api/v1/webhook-deliveries/<delivery_id>": {"GET": None},
     "api/v1/webhook-deliveries/<delivery_id>/resend": {"POST": None},
+    "api/v1/keys/<key_id>": {"GET": None, "PATCH": {"name": "Mine"}},
+    "api/v1/keys/<key_id>/rotate": {"POST": {}},
+    "api/v1/keys/<key_id>/revoke": {"POST": None},
     "v1/responses/<response_id>/input_items": {"GET": None},
     "v1/responses/<response_id>/cancel": {"POST": None},
     "v1/responses/<response_id>": {"GET": None, "DELETE": None},
@@ -62,6 +66,7 @@ def mine(alice: User) -> Made:
         "endpoint_id": str(endpoint.pk),
         "delivery_id": str(WebhookDelivery.objects.get().pk),
         "attachment_id": str(attachment.pk),
+        "key_id": str(keys.create(alice, "of alice")[0].pk),
     }
 
 
@@ -100,8 +105,8 @@ def test_it_is_there_for_its_owner_alone(
         return client.generic(method, address, *_body(body), headers=headers).status_code
 
     assert [call(""), call(dead), call("tsk_nonsense")] == [401] * 3
-    assert [call(key_of(bob)), call(key_of(staff))] == [404] * 2
-    assert call(key_of(alice)) in (200, 201, 202, 204, 409)
+    assert [call(key_of(bob, scopes=keys.SCOPES)), call(key_of(staff, scopes=keys.SCOPES))] == [404] * 2
+    assert call(key_of(alice, scopes=keys.SCOPES)) in (200, 201, 202, 204, 409)
 
 
 def _body(value: Any) -> tuple[Any, ...]:
