@@ -7,6 +7,7 @@ from rest_framework.response import Response
 
 from ai_tasks import submission
 from ai_tasks.api.authentication import user_of
+from ai_tasks.api.parsers import PicturesJSONParser
 from ai_tasks.api.problems import refuse
 from ai_tasks.api.views import find_own
 from ai_tasks.compat import chat_requests, response_answers, response_requests
