@@ -9,6 +9,7 @@ from ai_tasks.access.models import ApiKey, IdempotencyRecord, ResponseRecord, We
 from ai_tasks.accounts.fields import UsdField
 from ai_tasks.accounts.models import Attempt, Budget, BudgetAlarm, BudgetPeriod, Hold, LedgerEntry
 from ai_tasks.accounts.rollup_models import RollupState, StaleMinute, TaskStat, UsageStat
+from ai_tasks.batches.models import Batch, BatchLine, FileBlock, StoredFile
 from ai_tasks.chunks import Piece, unfold
 from ai_tasks.ids import uuid7
 from ai_tasks.managers import AIGenerationTaskManager, ChunkManager, WorkerProcessManager
@@ -26,11 +27,14 @@ __all__ = [
     "ApiKey",
     "Attempt",
     "AuditEntry",
+    "Batch",
+    "BatchLine",
     "Budget",
     "BudgetAlarm",
     "BudgetPeriod",
     "BulkJob",
     "Chunk",
+    "FileBlock",
     "FinishHook",
     "Hold",
     "IdempotencyRecord",
@@ -39,6 +43,7 @@ __all__ = [
     "ResponseRecord",
     "RollupState",
     "StaleMinute",
+    "StoredFile",
     "TaskStat",
     "UsageStat",
     "WebSocketTicket",

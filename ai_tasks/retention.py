@@ -5,7 +5,7 @@ Tasks, attempts and the ledger stay for good: they are the bill. What a task was
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -15,11 +15,16 @@ from django.db.models import Exists, OuterRef, QuerySet
 from ai_tasks.accounts.coverage import MINUTES_KEPT, TASKS, rolled_until
 from ai_tasks.accounts.models import Attempt
 from ai_tasks.accounts.rollup_models import Period, TaskStat
+from ai_tasks.batches.models import BatchLine, FileBlock, StoredFile
 from ai_tasks.models import AIGenerationTask, Alert, Chunk, FinishHook, JobOutcome, ResponseRecord, WebhookDelivery
 from queueing.models import DeadLetter
 
 BATCH = 500
 MOST_BATCHES = 20
+BLOCKS = 50
+"""Of a file, with up to some megabytes each, in one transaction."""
+UPLOAD = timedelta(days=1)
+"""A file that is not whole after so long is not being written any more."""
 GONE: dict[str, Any] = {"input": {}, "output": None, "metadata": {}, "callback_url": ""}
 """What a purged task has instead of its payload. The code of its error stays, its words go."""
 
@@ -27,7 +32,7 @@ GONE: dict[str, Any] = {"input": {}, "output": None, "metadata": {}, "callback_u
 def prune(now: datetime, *, most: int = MOST_BATCHES, batch: int = BATCH) -> dict[str, int]:
     """
     Delete up to so many batches of each kind and return how many rows of each: `payloads`, `dead_letters`, `minutes`,
-    `outcomes` (of bulk jobs) and `alerts`.
+    `outcomes` (of bulk jobs), `alerts`, `files` and `requests` (of batches).
 
     Whatever somebody else has locked is left to the next run. Killed at any point it has deleted whole batches.
     """
@@ -37,6 +42,8 @@ def prune(now: datetime, *, most: int = MOST_BATCHES, batch: int = BATCH) -> dic
         "minutes": _delete_minutes,
         "outcomes": _delete_outcomes,
         "alerts": _delete_alerts,
+        "files": _delete_files,
+        "requests": _delete_requests,
     }
     counts = dict.fromkeys(kinds, 0)
     for name, delete in kinds.items():
@@ -55,6 +62,8 @@ def due(now: datetime) -> dict[str, int]:
         "minutes": _old_minutes(now).count(),
         "outcomes": _old_outcomes(now).count(),
         "alerts": _old_alerts(now).count(),
+        "files": _old_files(now).count(),
+        "requests": _old_requests(now).count(),
     }
 
 
@@ -125,3 +134,38 @@ def _old_alerts(now: datetime) -> QuerySet[Any]:
 def _delete_alerts(now: datetime, batch: int) -> int:
     chosen = list(_old_alerts(now).values_list("pk", flat=True)[:batch])
     return Alert.objects.filter(pk__in=chosen).delete()[0]
+
+
+def _old_files(now: datetime) -> QuerySet[Any]:
+    return StoredFile.objects.gone(now, unfinished_since=now - UPLOAD).order_by("pk")
+
+
+def _delete_files(now: datetime, batch: int) -> int:
+    """Delete files one after the other, their blocks first, some at a time."""
+    file_ids = list(_old_files(now).values_list("pk", flat=True)[:batch])
+    return sum(_delete_file(file_id, now) for file_id in file_ids)
+
+
+def _delete_file(file_id: Any, now: datetime) -> int:
+    while _delete_blocks(file_id, now):
+        pass
+    return StoredFile.objects.filter(pk=file_id, blocks=None).delete()[0]
+
+
+@transaction.atomic
+def _delete_blocks(file_id: Any, now: datetime) -> int:
+    """The file is locked and looked at again: a batch may have begun with it in between."""
+    if not _old_files(now).select_for_update(skip_locked=True, of=("self",)).filter(pk=file_id).exists():
+        return 0
+    chosen = FileBlock.objects.filter(file=file_id).values_list("pk", flat=True)[:BLOCKS]
+    return FileBlock.objects.filter(pk__in=list(chosen)).delete()[0]
+
+
+def _old_requests(now: datetime) -> QuerySet[Any]:
+    """Return the lines of batches that ended long ago; what is counted of them stays with the batch."""
+    return BatchLine.objects.filter(batch__finished_at__lt=now - settings.AI_KEEP_PAYLOADS).order_by("pk")
+
+
+def _delete_requests(now: datetime, batch: int) -> int:
+    chosen = list(_old_requests(now).values_list("pk", flat=True)[:batch])
+    return BatchLine.objects.filter(pk__in=chosen).delete()[0]

@@ -16,6 +16,7 @@ from django.urls import re_path  # noqa: E402
 
 from ai_tasks import events, routing  # noqa: E402
 from ai_tasks.api.bodies import BoundedBodies  # noqa: E402
+from ai_tasks.compat import uploads  # noqa: E402
 from ai_tasks.handshake import SocketAccess  # noqa: E402
 from ai_tasks.sockets import NotFoundSocket  # noqa: E402
 from chat import routing as chat_routing  # noqa: E402
@@ -23,6 +24,7 @@ from config import daphne_backpressure  # noqa: E402
 
 daphne_backpressure.apply()
 
+larger = (*routing.LARGER_BODIES, *chat_routing.LARGER_BODIES, *uploads.LARGER_BODIES)
 sockets = [
     *routing.websocket_urlpatterns,
     *chat_routing.websocket_urlpatterns,
@@ -30,9 +32,7 @@ sockets = [
 ]
 protocols = ProtocolTypeRouter(
     {
-        "http": BoundedBodies(
-            http, settings.DATA_UPLOAD_MAX_MEMORY_SIZE, routing.LARGER_BODIES + chat_routing.LARGER_BODIES
-        ),
+        "http": BoundedBodies(http, settings.DATA_UPLOAD_MAX_MEMORY_SIZE, larger),
         "websocket": SocketAccess(URLRouter(sockets)),
     }
 )

@@ -30,6 +30,7 @@ app.conf.beat_schedule = {
     "finish-hooks": _every(5, "ai_tasks.run_finish_hooks"),
     "webhooks": _every(1, "ai_tasks.send_webhooks", "webhooks"),
     "redrives": _every(2, "ai_tasks.resume_redrives"),
+    "batches": _every(2, "ai_tasks.work_on_batches"),
     "watch": _every(5, "ai_tasks.watch"),
     "alerts": _every(10, "ai_tasks.alert"),
     "rollups": _every(60, "ai_tasks.roll_up"),

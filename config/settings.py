@@ -143,6 +143,7 @@ CELERY_TASK_ACKS_LATE = False
 CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_TASK_PUBLISH_RETRY = False
+CELERY_IMPORTS = ["ai_tasks.compat.celery_tasks"]
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_DISABLE_PREFETCH = SERVICES.broker == "redis"
@@ -232,6 +233,16 @@ AI_KEEP_PAYLOADS = timedelta(days=env.integer("AI_KEEP_PAYLOADS_DAYS", 90, least
 """How long after its end a task keeps what it was asked and answered; its row and its bill are kept for good."""
 AI_KEEP_DEAD_LETTERS = timedelta(days=env.integer("AI_KEEP_DEAD_LETTERS_DAYS", 90, least=1))
 """How long dead letters are kept that were redriven or discarded; open ones are kept, and so are their payloads."""
+AI_FILE_BYTES = env.integer("AI_FILE_BYTES", 100_000_000, least=1)
+"""The largest file of /v1/files."""
+AI_FILES_BYTES_PER_USER = env.integer("AI_FILES_BYTES_PER_USER", 2_000_000_000, least=1)
+"""What all files of a user may have together; what batches write is not refused, but counts."""
+AI_KEEP_FILES = timedelta(days=env.integer("AI_KEEP_FILES_DAYS", 30, least=1))
+"""How long a file is kept of which nobody said how long."""
+AI_BATCH_LINE_BYTES = env.integer("AI_BATCH_LINE_BYTES", 1_000_000, least=1_000)
+"""The longest line of a batch's file: as the body of the call that it stands for."""
+AI_BATCH_LIVE_LINES = env.integer("AI_BATCH_LIVE_LINES", 10_000, least=1)
+"""How many requests of a user's batches wait at once; the others are begun as these end."""
 AI_WEBHOOK_ALLOW_PRIVATE = env.boolean("AI_WEBHOOK_ALLOW_PRIVATE", default=False)
 """May webhooks go to private, loopback and link-local addresses? Whoever has an API key then reaches into yours."""
 AI_WEBHOOK_THREADS = env.integer("AI_WEBHOOK_THREADS", 2, least=1)

@@ -60,8 +60,8 @@ class JobManager(models.Manager.from_queryset(JobQuerySet)):
         return bool(self.filter(pk=job_id, state="stopped").update(**resumed))
 
 
-class StoredJob(models.Model):
-    """Who wishes what of which objects, and how far that is."""
+class LeasedJob(models.Model):
+    """Something that one runner at a time goes on with, until it is finished."""
 
     class State(models.TextChoices):
         """How far the job is."""
@@ -72,6 +72,38 @@ class StoredJob(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     state = models.CharField(max_length=10, choices=State.choices, default=State.RUNNING)
+    due_at = models.DateTimeField()
+    """When to go on at the earliest."""
+    runner = models.UUIDField(null=True, blank=True)
+    """Who works on it, until `leased_until`."""
+    leased_until = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = JobManager()
+
+    class Meta:
+        abstract = True
+        indexes = [models.Index(fields=("due_at",), condition=Q(state="running"), name="%(class)s_due")]
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.pk} ({self.state})"
+
+    def renew(self, now: datetime) -> None:
+        """Note that its runner lives; part of a batch's transaction, which saves it."""
+        self.started_at = self.started_at or now
+        self.leased_until, self.due_at = now + LEASE, now
+
+    def finish(self, now: datetime) -> None:
+        """End it; part of a batch's transaction, which saves it."""
+        self.state, self.finished_at, self.runner, self.leased_until = self.State.FINISHED, now, None, None
+
+
+class StoredJob(LeasedJob):
+    """Who wishes what of which objects, and how far that is."""
+
     filters = models.JSONField(default=dict)
     """What was chosen, checked; of objects up to `created_at` only."""
     requested_by = models.CharField(max_length=150)
@@ -85,43 +117,19 @@ class StoredJob(models.Model):
     """Objects of which it was not possible."""
     cursor = models.UUIDField(null=True, blank=True)
     """The last object that was dealt with; they are taken in the order of their ids."""
-    due_at = models.DateTimeField()
-    """When to go on at the earliest."""
-    runner = models.UUIDField(null=True, blank=True)
-    """Who works on it, until `leased_until`."""
-    leased_until = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
     stopped_at = models.DateTimeField(null=True, blank=True)
     stopped_by = models.CharField(max_length=150, blank=True, default="")
 
-    objects = JobManager()
-
-    class Meta:
+    class Meta(LeasedJob.Meta):
         abstract = True
-        indexes = [models.Index(fields=("due_at",), condition=Q(state="running"), name="%(class)s_due")]
-        ordering = ("-id",)
-
-    def __str__(self) -> str:
-        return f"{self.pk} ({self.state})"
 
     @property
     def dealt_with(self) -> int:
         """Objects that it is through with."""
         return self.done + self.skipped + self.failed
 
-    def renew(self, now: datetime) -> None:
-        """Note that its runner lives; part of a batch's transaction, which saves it."""
-        self.started_at = self.started_at or now
-        self.leased_until, self.due_at = now + LEASE, now
 
-    def finish(self, now: datetime) -> None:
-        """End it; part of a batch's transaction, which saves it."""
-        self.state, self.finished_at, self.runner, self.leased_until = self.State.FINISHED, now, None, None
-
-
-Batch = Callable[[UUID, UUID, datetime], "StoredJob | None"]
+Batch = Callable[[UUID, UUID, datetime], "LeasedJob | None"]
 """Does the next of a job's objects for a runner; returns the job, or None when the runner has lost it."""
 
 
@@ -137,7 +145,7 @@ def carry_out(jobs: Any, job_id: UUID, batch: Batch, *, tell: Callable[[], datet
     try:
         while (job := batch(job_id, runner, tell())) is not None:
             yield job
-            if job.state != StoredJob.State.RUNNING or job.due_at > tell():
+            if job.state != LeasedJob.State.RUNNING or job.due_at > tell():
                 break
     finally:
         jobs.let_go(job_id, runner)

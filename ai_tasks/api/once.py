@@ -26,21 +26,26 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 
 
 def create_once(
-    request: Request, *, call: str, make: Callable[[], tuple[UUID, Made]], find: Callable[[UUID], Made | None]
+    request: Request,
+    *,
+    call: str,
+    make: Callable[[], tuple[UUID, Made]],
+    find: Callable[[UUID], Made | None],
+    body: Any = None,
 ) -> tuple[Made, bool]:
     """
     Make the object, once per Idempotency-Key of the caller; return it and whether it was there already.
 
     `call` names method and path. `make`, which is atomic by itself, returns the object's id and the object; with a key
-    it runs in the key's transaction. `find` gets that id when the key is sent again. Raises InvalidInput, and Refused:
-    409, 422 or, when it is gone, 404.
+    it runs in the key's transaction. `find` gets that id when the key is sent again. `body` stands for a request's that
+    is not JSON. Raises InvalidInput, and Refused: 409, 422 or, when it is gone, 404.
     """
 
     def make_one() -> tuple[list[UUID], Made]:
         object_id, made = make()
         return [object_id], made
 
-    return create_all_once(request, call=call, make=make_one, find=lambda object_ids: find(object_ids[0]))
+    return create_all_once(request, call=call, make=make_one, find=lambda object_ids: find(object_ids[0]), body=body)
 
 
 def create_all_once(
@@ -49,6 +54,7 @@ def create_all_once(
     call: str,
     make: Callable[[], tuple[list[UUID], Made]],
     find: Callable[[list[UUID]], Made | None],
+    body: Any = None,
 ) -> tuple[Made, bool]:
     """Make several objects, once per Idempotency-Key; otherwise as `create_once`."""
     key = request.headers.get("Idempotency-Key")
@@ -58,7 +64,7 @@ def create_all_once(
         mistake = Mistake("Idempotency-Key", "not 1 to 200 printable ASCII characters")
         raise InvalidInput("The Idempotency-Key cannot be used.", errors=(mistake,))
     with transaction.atomic():
-        record, is_new = _claim(request, key, call)
+        record, is_new = _claim(request, key, call, request.data if body is None else body)
         if is_new:
             object_ids, made = make()
             type(record).objects.filter(pk=record.pk).update(object_ids=[str(each) for each in object_ids])
@@ -69,8 +75,8 @@ def create_all_once(
         return earlier, True
 
 
-def _claim(request: Request, key: str, call: str) -> tuple[Any, bool]:
-    digest = idempotency.digest_of(request.data)
+def _claim(request: Request, key: str, call: str, body: Any) -> tuple[Any, bool]:
+    digest = idempotency.digest_of(body)
     owner_id = user_of(request).pk
     try:
         return idempotency.claim(owner_id=owner_id, key=key, call=call, digest=digest, now=clock.now())

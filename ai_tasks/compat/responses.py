@@ -1,5 +1,6 @@
 """/v1/responses: each view checks a request and makes one domain call; response_streams has what waits."""
 
+from functools import partial
 from typing import Any
 
 from rest_framework.request import Request
@@ -28,20 +29,26 @@ class Responses(CompatView):
     def post(self, request: Request) -> Response:
         """Return the task's id and how it is to be answered."""
         asked = response_requests.checked(request.data)
-        wish = chat_requests.wish_of(chat_requests.checked(response_requests.chat_of(asked)))
-        if "previous_response_id" in asked:
-            _go_on(wish["input"], *_before(user_of(request).pk, asked["previous_response_id"]))
-        is_stored = asked.get("store", True)
-
-        def note(task: AIGenerationTask) -> None:
-            if is_stored:
-                ResponseRecord.objects.create(task=task, asked=asked)
-
-        task = create(request, wish, "POST /v1/responses", beside=note)
+        wish = wish_of(user_of(request).pk, asked)
+        task = create(request, wish, "POST /v1/responses", beside=partial(note, asked))
         made: Json = {"task": head(task), "asked": asked, "after": -1, "response": None}
         if asked.get("background"):
             made["response"] = response_answers.response(new_task_json(task), asked)
         return Response(made, 202)
+
+
+def wish_of(owner_id: int, asked: Json) -> Json:
+    """Return the task that a checked body of this owner's asks for, as the body of POST /api/v1/tasks."""
+    wish = chat_requests.wish_of(chat_requests.checked(response_requests.chat_of(asked)))
+    if "previous_response_id" in asked:
+        _go_on(wish["input"], *_before(owner_id, asked["previous_response_id"]))
+    return wish
+
+
+def note(asked: Json, task: AIGenerationTask) -> None:
+    """Keep what was asked for beside its task, unless it is not to be stored."""
+    if asked.get("store", True):
+        ResponseRecord.objects.create(task=task, asked=asked)
 
 
 class OneResponse(CompatView):

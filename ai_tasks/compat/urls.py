@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from ai_tasks.compat import response_streams, responses, streams, views
+from ai_tasks.compat import batches, files, response_streams, responses, streams, views
 
 app_name = "compat"
 
@@ -13,6 +13,12 @@ urlpatterns = [
     path("responses/<str:response_id>", response_streams.one_response, name="response"),
     path("responses/<str:response_id>/cancel", response_streams.cancel_response, name="cancel-response"),
     path("responses/<str:response_id>/input_items", responses.InputItems.as_view(), name="input-items"),
+    path("files", files.Files.as_view(), name="files"),
+    path("files/<str:file_id>", files.File.as_view(), name="file"),
+    path("files/<str:file_id>/content", files.file_content, name="file-content"),
+    path("batches", batches.Batches.as_view(), name="batches"),
+    path("batches/<str:batch_id>", batches.OneBatch.as_view(), name="batch"),
+    path("batches/<str:batch_id>/cancel", batches.CancelBatch.as_view(), name="cancel-batch"),
     path("models", views.Models.as_view(), name="models"),
     path("models/<path:model>", views.Model.as_view(), name="model"),
     re_path("", views.NotFound.as_view()),

@@ -1,0 +1,157 @@
+"""/v1/batches: each view checks a request and makes one domain call; ai_tasks.compat.batch_work does the rest."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from ai_tasks import clock
+from ai_tasks.api.authentication import user_of
+from ai_tasks.api.fields import Metadata
+from ai_tasks.api.once import create_once
+from ai_tasks.api.problems import refuse
+from ai_tasks.batches.models import Batch, BatchStatus, StoredFile
+from ai_tasks.compat.batch_lines import ENDPOINTS
+from ai_tasks.compat.errors import unsupported
+from ai_tasks.compat.lists import id_in, listed, stamp
+from ai_tasks.compat.uploads import lasting, wrong
+from ai_tasks.compat.views import CompatView
+from ai_tasks.errors import NotPossible
+
+Json = dict[str, Any]
+WINDOW, WINDOW_TIME = "24h", timedelta(hours=24)
+MEMBERS = {"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"}
+DEFAULT_LISTED, MOST_LISTED = 20, 100
+
+
+class Batches(CompatView):
+    """`/v1/batches`"""
+
+    def get(self, request: Request) -> Response:
+        """Return the caller's batches, newest first."""
+        found = Batch.objects.filter(owner=user_of(request))
+        return Response(listed(request, found, shape, prefix="batch_", default=DEFAULT_LISTED, most=MOST_LISTED))
+
+    def post(self, request: Request) -> Response:
+        """Note the batch; its file is read soon after."""
+        values = _checked(request.data)
+
+        @transaction.atomic
+        def make() -> tuple[UUID, Batch]:
+            batch = _make(request, values)
+            return batch.pk, batch
+
+        def find(batch_id: UUID) -> Batch | None:
+            return Batch.objects.filter(pk=batch_id).first()
+
+        batch, is_replayed = create_once(request, call="POST /v1/batches", make=make, find=find)
+        return Response(shape(batch), headers={"Idempotency-Replayed": "true"} if is_replayed else {})
+
+
+class OneBatch(CompatView):
+    """`/v1/batches/{id}`"""
+
+    def get(self, request: Request, batch_id: str) -> Response:
+        """Return the batch as far as it is."""
+        return Response(shape(find_batch(request, batch_id)))
+
+
+class CancelBatch(CompatView):
+    """`/v1/batches/{id}/cancel`"""
+
+    def post(self, request: Request, batch_id: str) -> Response:
+        """Have it stopped, and what is done written into its files; again it is the same."""
+        batch = find_batch(request, batch_id)
+        has_moved = Batch.objects.cancel(batch.pk, clock.now())
+        batch.refresh_from_db()
+        if not has_moved and batch.status not in (BatchStatus.CANCELLING, BatchStatus.CANCELLED):
+            raise NotPossible(f"A {batch.status} batch cannot be cancelled.")
+        return Response(shape(batch))
+
+
+def _checked(body: Any) -> Json:
+    """Return the columns that a body asks for; raises InvalidInput."""
+    if not isinstance(body, dict):
+        raise wrong("", "The body must be a JSON object.")
+    given = {name: value for name, value in body.items() if value is not None}
+    if unknown := sorted(set(given) - MEMBERS):
+        raise unsupported(unknown[0][:100])
+    if given.get("endpoint") not in list(ENDPOINTS):
+        raise wrong("/endpoint", f"It must be one of {', '.join(ENDPOINTS)}.")
+    if given.get("completion_window") != WINDOW:
+        raise wrong("/completion_window", f"It must be `{WINDOW}`.")
+    file_id = given.get("input_file_id")
+    if not isinstance(file_id, str):
+        raise wrong("/input_file_id", "It must be the id of a file.")
+    return {
+        "endpoint": given["endpoint"],
+        "input_file_id": file_id,
+        "metadata": Metadata().run_validation(given.get("metadata", {})),
+        "output_expires_after_seconds": lasting(given.get("output_expires_after"), "/output_expires_after"),
+    }
+
+
+def _make(request: Request, values: Json) -> Batch:
+    """Store the batch; its file, locked until then, is kept as long as it is read. Raises Refused with 404."""
+    owner, now = user_of(request), clock.now()
+    file_id = id_in(values["input_file_id"], "file-")
+    files = StoredFile.objects.there(now).filter(owner=owner, purpose=StoredFile.Purpose.BATCH)
+    file = files.select_for_update().filter(pk=file_id).first() if file_id else None
+    if file is None:
+        raise refuse("not_found", f"There is no file {values['input_file_id'][:80]!r} for a batch.")
+    times = {"created_at": now, "due_at": now, "expires_at": now + WINDOW_TIME}
+    return Batch.objects.create(**values | {"input_file_id": file.pk}, owner=owner, **times)
+
+
+def find_batch(request: Request, batch_id: str) -> Batch:
+    """Return the caller's batch; raises Refused with 404."""
+    key = id_in(batch_id, "batch_")
+    found: Batch | None = Batch.objects.filter(pk=key, owner=user_of(request)).first() if key else None
+    if found is None:
+        raise refuse("not_found", f"There is no batch {batch_id[:80]!r}.")
+    return found
+
+
+def shape(batch: Batch) -> Json:
+    """Return a batch as OpenAI's `batch`."""
+    ended: Json = {f"{status}_at": None for status in ("completed", "failed", "expired", "cancelled")}
+    if batch.finished_at:
+        ended[f"{batch.status}_at"] = stamp(batch.finished_at)
+    return {
+        "id": f"batch_{batch.pk}",
+        "object": "batch",
+        "endpoint": batch.endpoint,
+        "model": batch.model or None,
+        "errors": {"object": "list", "data": batch.errors} if batch.status == BatchStatus.FAILED else None,
+        "input_file_id": f"file-{batch.input_file_id}",
+        "completion_window": WINDOW,
+        "status": batch.status,
+        "output_file_id": _file_id(batch, batch.output_file_id),
+        "error_file_id": _file_id(batch, batch.error_file_id),
+        "created_at": stamp(batch.created_at),
+        "in_progress_at": stamp(batch.in_progress_at),
+        "expires_at": stamp(batch.expires_at),
+        "finalizing_at": stamp(batch.finalizing_at),
+        "cancelling_at": stamp(batch.cancelling_at),
+        **ended,
+        "request_counts": {"total": batch.total, "completed": batch.completed, "failed": batch.failed},
+        "usage": _usage(batch.usage) if batch.finished_at and batch.usage else None,
+        "metadata": batch.metadata,
+    }
+
+
+def _file_id(batch: Batch, file_id: UUID | None) -> str | None:
+    return f"file-{file_id}" if file_id and batch.finished_at else None
+
+
+def _usage(used: Json) -> Json:
+    return {
+        "input_tokens": used["input_tokens"],
+        "input_tokens_details": {"cached_tokens": used["cached_input_tokens"]},
+        "output_tokens": used["output_tokens"],
+        "output_tokens_details": {"reasoning_tokens": used["reasoning_tokens"]},
+        "total_tokens": used["total_tokens"],
+    }
