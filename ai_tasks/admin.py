@@ -9,14 +9,14 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from ai_tasks import budget_admin, dead_letter_admin, webhook_admin
+from ai_tasks import batch_admin, budget_admin, dead_letter_admin, webhook_admin
 from ai_tasks.accounts.managers import BUCKETS, OUTPUT
 from ai_tasks.accounts.models import Attempt, LedgerEntry
 from ai_tasks.models import AIGenerationTask, ApiKey, Chunk, FinishHook, WorkerProcess
 from ai_tasks.representation import usd
 from queueing.admin import ReadOnlyAdmin
 
-__all__ = ["budget_admin", "dead_letter_admin", "webhook_admin"]
+__all__ = ["batch_admin", "budget_admin", "dead_letter_admin", "webhook_admin"]
 
 
 class AttemptInline(admin.TabularInline):

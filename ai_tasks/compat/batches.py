@@ -1,5 +1,6 @@
 """/v1/batches: each view checks a request and makes one domain call; ai_tasks.compat.batch_work does the rest."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -9,21 +10,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ai_tasks import clock
-from ai_tasks.api.authentication import user_of
-from ai_tasks.api.fields import Metadata
+from ai_tasks.api.authentication import key_of, user_of
 from ai_tasks.api.once import create_once
 from ai_tasks.api.problems import refuse
 from ai_tasks.batches.models import Batch, BatchStatus, StoredFile
-from ai_tasks.compat.batch_lines import ENDPOINTS
-from ai_tasks.compat.errors import unsupported
+from ai_tasks.compat.batch_documents import WINDOW, BatchCreate
 from ai_tasks.compat.lists import id_in, listed, stamp
-from ai_tasks.compat.uploads import lasting, wrong
 from ai_tasks.compat.views import CompatView
 from ai_tasks.errors import NotPossible
 
 Json = dict[str, Any]
-WINDOW, WINDOW_TIME = "24h", timedelta(hours=24)
-MEMBERS = {"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"}
+WINDOW_TIME = timedelta(hours=24)
 DEFAULT_LISTED, MOST_LISTED = 20, 100
 
 
@@ -37,11 +34,12 @@ class Batches(CompatView):
 
     def post(self, request: Request) -> Response:
         """Note the batch; its file is read soon after."""
-        values = _checked(request.data)
+        wish = BatchCreate(data=request.data)
+        wish.is_valid(raise_exception=True)
 
         @transaction.atomic
         def make() -> tuple[UUID, Batch]:
-            batch = _make(request, values)
+            batch = _make(request, wish.validated_data)
             return batch.pk, batch
 
         def find(batch_id: UUID) -> Batch | None:
@@ -72,38 +70,25 @@ class CancelBatch(CompatView):
         return Response(shape(batch))
 
 
-def _checked(body: Any) -> Json:
-    """Return the columns that a body asks for; raises InvalidInput."""
-    if not isinstance(body, dict):
-        raise wrong("", "The body must be a JSON object.")
-    given = {name: value for name, value in body.items() if value is not None}
-    if unknown := sorted(set(given) - MEMBERS):
-        raise unsupported(unknown[0][:100])
-    if given.get("endpoint") not in list(ENDPOINTS):
-        raise wrong("/endpoint", f"It must be one of {', '.join(ENDPOINTS)}.")
-    if given.get("completion_window") != WINDOW:
-        raise wrong("/completion_window", f"It must be `{WINDOW}`.")
-    file_id = given.get("input_file_id")
-    if not isinstance(file_id, str):
-        raise wrong("/input_file_id", "It must be the id of a file.")
-    return {
-        "endpoint": given["endpoint"],
-        "input_file_id": file_id,
-        "metadata": Metadata().run_validation(given.get("metadata", {})),
-        "output_expires_after_seconds": lasting(given.get("output_expires_after"), "/output_expires_after"),
-    }
-
-
-def _make(request: Request, values: Json) -> Batch:
+def _make(request: Request, wish: Mapping[str, Any]) -> Batch:
     """Store the batch; its file, locked until then, is kept as long as it is read. Raises Refused with 404."""
     owner, now = user_of(request), clock.now()
-    file_id = id_in(values["input_file_id"], "file-")
+    file_id = id_in(wish["input_file_id"], "file-")
     files = StoredFile.objects.there(now).filter(owner=owner, purpose=StoredFile.Purpose.BATCH)
     file = files.select_for_update().filter(pk=file_id).first() if file_id else None
     if file is None:
-        raise refuse("not_found", f"There is no file {values['input_file_id'][:80]!r} for a batch.")
-    times = {"created_at": now, "due_at": now, "expires_at": now + WINDOW_TIME}
-    return Batch.objects.create(**values | {"input_file_id": file.pk}, owner=owner, **times)
+        raise refuse("not_found", f"There is no file {wish['input_file_id']!r} for a batch.")
+    return Batch.objects.create(
+        owner=owner,
+        api_key=key_of(request),
+        endpoint=wish["endpoint"],
+        input_file_id=file.pk,
+        metadata=wish.get("metadata") or {},
+        output_expires_after_seconds=(wish.get("output_expires_after") or {}).get("seconds"),
+        created_at=now,
+        due_at=now,
+        expires_at=now + WINDOW_TIME,
+    )
 
 
 def find_batch(request: Request, batch_id: str) -> Batch:

@@ -74,7 +74,7 @@ def of_task(task: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
 
 def param_of(pointer: str) -> str | None:
     """Return a JSON pointer as OpenAI writes a place: `messages[0].content`."""
-    places = [place for place in pointer.removeprefix("/input").split("/") if place]
+    places = [place for place in re.sub("^/input(?=/|$)", "", pointer).split("/") if place]
     text = "".join(f"[{place}]" if place.isdigit() else f".{place}" for place in places)
     return re.sub(r"^\.", "", text) or None
 

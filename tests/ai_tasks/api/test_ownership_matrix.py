@@ -13,7 +13,7 @@ from django.urls import URLPattern, get_resolver
 from ai_tasks import clock, endpoints
 from ai_tasks.access import keys
 from ai_tasks.access.models import ApiKey, ResponseRecord
-from ai_tasks.models import AIGenerationTask, WebhookDelivery
+from ai_tasks.models import AIGenerationTask, Batch, StoredFile, WebhookDelivery
 from ai_tasks.submission import TaskRequest, submit
 from chat import attaching, conversation
 from tests.engine import answer, claimed
@@ -34,6 +34,10 @@ OWNED: dict[str, dict[str, Any]] = {
     "api/v1/keys/<key_id>": {"GET": None, "PATCH": {"name": "Mine"}},
     "api/v1/keys/<key_id>/rotate": {"POST": {}},
     "api/v1/keys/<key_id>/revoke": {"POST": None},
+    "v1/files/<file_id>/content": {"GET": None},
+    "v1/files/<file_id>": {"GET": None, "DELETE": None},
+    "v1/batches/<batch_id>/cancel": {"POST": None},
+    "v1/batches/<batch_id>": {"GET": None},
     "v1/responses/<response_id>/input_items": {"GET": None},
     "v1/responses/<response_id>/cancel": {"POST": None},
     "v1/responses/<response_id>": {"GET": None, "DELETE": None},
@@ -59,7 +63,12 @@ def mine(alice: User) -> Made:
     AIGenerationTask.objects.complete(task.pk, claimed(now=now).epoch, answer(), now=now)
     session = conversation.start_session(alice)
     attachment = attaching.attach(session, "a.txt", b"Hello")
+    file = StoredFile.objects.create(owner=alice, purpose="batch", name="a", created_at=now, is_whole=True)
+    times = {"created_at": now, "due_at": now, "expires_at": now}
+    batch = Batch.objects.create(owner=alice, endpoint="/v1/responses", input_file_id=file.pk, **times)
     return {
+        "file_id": f"file-{file.pk}",
+        "batch_id": f"batch_{batch.pk}",
         "task_id": str(task.pk),
         "response_id": f"resp_{task.pk}",
         "session_id": str(session.pk),

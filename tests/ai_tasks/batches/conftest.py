@@ -71,7 +71,11 @@ def caller(alice: User) -> Caller:
 
 def line(custom_id: str, *, endpoint: str = CHAT, **body: Any) -> dict[str, Any]:
     """Return a request."""
-    asked = {"model": "simulator/sim-1", "messages": [{"role": "user", "content": "Name a river."}], "simulate": QUICK}
+    asked: dict[str, Any] = {"model": "simulator/sim-1", "simulate": QUICK}
+    if endpoint == CHAT:
+        asked["messages"] = [{"role": "user", "content": "Name a river."}]
+    else:
+        asked["input"] = "Name a river."
     return {"custom_id": custom_id, "method": "POST", "url": endpoint, "body": asked | body}
 
 
@@ -103,8 +107,13 @@ def carried_on(batch: Batch, seconds: float = 0) -> Batch:
     """Go on with the batch as far as it goes, so many seconds after NOW; return it fresh."""
     for _ in batch_work.carry_out(batch.pk, tell=lambda: at(seconds)):
         pass
-    batch.refresh_from_db()
-    return batch
+    return Batch.objects.get(pk=batch.pk)
+
+
+def begun(batch: Batch) -> None:
+    """Go on with the batch until its tasks are there."""
+    for _ in batch_work.carry_out(batch.pk):
+        pass
 
 
 def through(batch_id: str) -> Batch:
@@ -112,8 +121,7 @@ def through(batch_id: str) -> Batch:
     batch = Batch.objects.get(pk=UUID(batch_id.removeprefix("batch_")))
     for _ in range(100):
         Batch.objects.filter(pk=batch.pk).update(collected_at=None, due_at=clock.now())
-        for _ in batch_work.carry_out(batch.pk):
-            pass
+        begun(batch)
         batch.refresh_from_db()
         if batch.finished_at:
             return batch
