@@ -222,6 +222,16 @@ class BatchLine(models.Model):
 
 def values_of(batch: Batch) -> dict[str, Any]:
     """Return what a runner may have changed, as the values of an UPDATE."""
-    fixed = {"id", "owner", "api_key", "endpoint", "input_file_id", "metadata", "created_at", "expires_at", "cancelling_at"}
+    fixed = {
+        "id",
+        "owner",
+        "api_key",
+        "endpoint",
+        "input_file_id",
+        "metadata",
+        "created_at",
+        "expires_at",
+        "cancelling_at",
+    }
     names = (field.name for field in batch._meta.concrete_fields)
     return {name: getattr(batch, name) for name in names if name not in fixed}
