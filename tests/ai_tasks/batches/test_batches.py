@@ -7,6 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from ai_tasks import clock, execution
+from ai_tasks.access.models import ApiKey
 from ai_tasks.accounts.models import LedgerEntry
 from ai_tasks.batches.models import BATCH_MOVES, Batch, BatchStatus
 from ai_tasks.models import AIGenerationTask
@@ -53,6 +54,7 @@ def test_every_request_is_a_task_of_the_lowest_priority_and_is_paid_once(caller:
     assert {(task.type, task.priority, task.owner) for task in tasks} == {
         ("text.generate", Priority.BULK, caller.owner)
     }
+    assert {task.api_key for task in tasks} == {ApiKey.objects.get()}
     assert LedgerEntry.objects.count() == 7
     assert batch["usage"]["total_tokens"] == sum(task.usage["total_tokens"] for task in tasks) > 0
     assert violations_at_rest() == []
