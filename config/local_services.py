@@ -116,6 +116,12 @@ class Redis:
         except OSError:
             return False
 
+    def flush(self) -> None:
+        """Empty it."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(b"FLUSHALL\r\n")
+            connection.recv(16)
+
     def stop(self) -> None:
         """Stop it."""
         if self.process:

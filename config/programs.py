@@ -93,8 +93,8 @@ class Standalone(Program):
 class Simulator(Program):
     """`manage.py simulator`: a provider over HTTP that counts what it is asked."""
 
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+    def __init__(self, folder: Path, *, port: int = 0) -> None:
+        self.port = port or free_port()
         self.base_url = f"http://127.0.0.1:{self.port}/v1"
         self.ledger = folder / "provider-ledger.jsonl"
         arguments = ("simulator", "--port", str(self.port), "--ledger", str(self.ledger))

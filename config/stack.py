@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from config import local_services
-from config.local_services import Postgres, Redis
+from config.local_services import Postgres, Redis, free_port
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60.0
@@ -29,12 +29,16 @@ def inherited() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in SERVICE_VARIABLES}
 
 
+def _name(kind: str, number: int) -> str:
+    return kind if number == 1 else f"{kind}-{number}"
+
+
 class NotReady(Exception):
     """A process of the stack did not come up."""
 
 
 class Stack:
-    """Starts, kills and restarts the processes by name: `web`, `worker-1`, `worker-2`, ..., `beat`."""
+    """Starts, kills and restarts the processes by name: `web`, `web-2`, ..., `worker-1`, ..., `beat`, ..."""
 
     def __init__(
         self,
@@ -42,20 +46,26 @@ class Stack:
         *,
         port: int,
         workers: int = 2,
+        webs: int = 1,
+        beats: int = 1,
         is_durable: bool = True,
         echo: Echo | None = None,
         **environment: str,
     ) -> None:
         self.folder = local_services.folder_for_services(folder)
-        self.url = f"http://127.0.0.1:{port}"
+        self.ports = {_name("web", number): port if number == 1 else free_port() for number in range(1, webs + 1)}
+        self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
+        self.url = self.urls["web"]
+        self.names = [*self.ports, *(f"worker-{number + 1}" for number in range(workers))]
+        self.names += [_name("beat", number) for number in range(1, beats + 1)]
         self.postgres = Postgres(self.folder / "postgres", is_durable=is_durable)
         self.redis = Redis(self.folder / "redis")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._port = port
-        self._workers = workers
         self._echo = echo or (lambda _name, _line: None)
         self._extra = environment
         self._lock: int | None = None
+        self.through: list[str] = []
+        """A module, with its arguments, that is to start the processes' own."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -85,7 +95,7 @@ class Stack:
         self.redis.start()
         self.manage("migrate", "--verbosity", "0")
         self.manage("collectstatic", "--no-input", "--verbosity", "0")
-        for name in ["web", *(f"worker-{number + 1}" for number in range(self._workers)), "beat"]:
+        for name in self.names:
             self.spawn(name)
         self.wait_until_ready()
 
@@ -97,17 +107,23 @@ class Stack:
             raise NotReady(f"manage.py {arguments[0]} failed:\n{done.stderr[-3000:]}")
         return done.stdout
 
-    def spawn(self, name: str) -> None:
-        """Start the process of that name."""
-        celery = [sys.executable, "-m", "celery", "-q", "-A", "config"]
-        command = {
-            "web": [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(self._port)],
-            "worker": [*celery, "worker", "--without-gossip", "--without-mingle", "-l", "WARNING", "-n", f"{name}@%h"],
-            "beat": [*celery, "beat", "-l", "WARNING", "--pidfile=", "-s", str(self.folder / "beat-schedule")],
-        }[name.split("-")[0]]
+    def _command(self, name: str) -> list[str]:
+        celery = ["celery", "-q", "-A", "config"]
+        worker = ["worker", "--without-gossip", "--without-mingle", "-l", "WARNING", "-n", f"{name}@%h"]
+        match name.split("-")[0]:
+            case "web":
+                port = str(self.ports[name])
+                return ["daphne", "-v", "0", "-b", "127.0.0.1", "-p", port, "config.asgi:application"]
+            case "worker":
+                return [*celery, *worker]
+            case _:
+                return [*celery, "beat", "-l", "WARNING", "--pidfile=", "-s", str(self.folder / f"{name}-schedule")]
+
+    def spawn(self, name: str, **environment: str) -> None:
+        """Start the process of that name, with these in its environment too."""
         process = subprocess.Popen(
-            [*command, *(["config.asgi:application"] if name == "web" else [])],
-            env=self.environment,
+            [sys.executable, "-m", *self.through, *self._command(name)],
+            env={**self.environment, **environment},
             cwd=BASE_DIR,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -129,18 +145,18 @@ class Stack:
                 self._echo(name, line.decode("utf-8", "replace").rstrip())
 
     def wait_until_ready(self) -> None:
-        """Wait until the web server says that its database, broker and channel layer are there."""
+        """Wait until each web server says that its database, broker and channel layer are there."""
         give_up_at = time.monotonic() + READY_SECONDS
-        while not self._is_ready():
+        while not all(map(self._is_ready, self.urls.values())):
             dead = [name for name, process in self.processes.items() if process.poll() is not None]
             if dead or time.monotonic() > give_up_at:
                 logs = "\n".join((self.folder / f"{name}.log").read_text(errors="replace")[-3000:] for name in dead)
                 raise NotReady(f"The stack did not come up ({', '.join(dead) or 'time'}):\n{logs}")
             time.sleep(0.05)
 
-    def _is_ready(self) -> bool:
+    def _is_ready(self, url: str) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=3) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"{url}/readyz", timeout=3) as answer:  # noqa: S310
                 return bool(answer.status == 200)
         except (OSError, urllib.error.URLError):
             return False

@@ -4,13 +4,13 @@ import pytest
 from django.contrib.auth.models import User
 
 from ai_tasks.models import AIGenerationTask
+from config.chaos.invariants import violations
 from providers import control
 from providers.errors import RateLimited
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import Priority
 from tests.ai_tasks.conftest import MakeBudget, SetLimits
 from tests.engine import NOW, admitted, answer, at, attempt_of, claimed, entry_of, fresh, plan, several, text_task
-from tests.invariants import violations
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

@@ -9,11 +9,11 @@ from django.contrib.auth.models import User
 from ai_tasks import waiting
 from ai_tasks.accounts import budgets
 from ai_tasks.models import AIGenerationTask, BudgetPeriod, Hold
+from config.chaos.invariants import violations
 from providers import control
 from queueing.models import QueueEntry
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import admitted, answer, at, claimed, entry_of, plan, several, text_task
-from tests.invariants import violations
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

@@ -10,6 +10,7 @@ from ai_tasks.admission import Dispatch
 from ai_tasks.chunks import Piece
 from ai_tasks.lease import Lease
 from ai_tasks.models import AIGenerationTask, Chunk
+from config.chaos.invariants import violations
 from providers import control
 from providers.errors import Unavailable
 from queueing.models import QueueEntry, TaskQueue
@@ -26,7 +27,6 @@ from tests.engine import (
     plan,
     text_task,
 )
-from tests.invariants import violations
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from ai_tasks.accounts import budgets, periods
 from ai_tasks.accounts.models import Budget, BudgetPeriod
 from ai_tasks.models import AIGenerationTask
+from config.chaos.invariants import violations_at_rest
 from tests.engine import answer, claimed, text_task
-from tests.invariants import violations_at_rest
 
 MONTH, DAY = periods.MONTH, periods.DAY
 TOKYO, NEW_YORK = "Asia/Tokyo", "America/New_York"

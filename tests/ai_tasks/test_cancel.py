@@ -7,11 +7,11 @@ from ai_tasks import lease, settlement
 from ai_tasks.models import AIGenerationTask, Attempt, LedgerEntry
 from ai_tasks.states import TaskStatus
 from ai_tasks.submission import cancel
+from config.chaos.invariants import violations, violations_at_rest
 from providers.errors import Unavailable
 from queueing.models import QueueEntry
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import WORKER, answer, at, at_once, attempt_of, claimed, entry_of, fresh, plan, text_task
-from tests.invariants import violations, violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

@@ -11,6 +11,7 @@ from ai_tasks.lease import Lease
 from ai_tasks.locks import ProviderBusy, take_provider_lock
 from ai_tasks.models import AIGenerationTask, Attempt, Chunk, LedgerEntry
 from ai_tasks.states import TaskStatus
+from config.chaos.invariants import violations, violations_at_rest
 from providers.errors import ProviderError, Unavailable
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import Priority
@@ -30,7 +31,6 @@ from tests.engine import (
     plan,
     text_task,
 )
-from tests.invariants import violations, violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

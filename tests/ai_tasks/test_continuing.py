@@ -8,10 +8,10 @@ from django.contrib.auth.models import User
 from ai_tasks import clock
 from ai_tasks.models import AIGenerationTask, Attempt, Chunk
 from ai_tasks.representation import task_json
+from config.chaos.invariants import violations_at_rest
 from providers import control
 from providers.models import Route
 from tests.engine import entry_of, fresh, run_admitted, text_task
-from tests.invariants import violations_at_rest
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("second_provider")]
 

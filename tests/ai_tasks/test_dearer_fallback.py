@@ -10,6 +10,7 @@ from ai_tasks import settlement
 from ai_tasks.accounts import bounds, budgets
 from ai_tasks.errors import BudgetExceeded
 from ai_tasks.models import AIGenerationTask, Attempt, BudgetPeriod, Hold
+from config.chaos.invariants import violations
 from providers import control, pricing
 from providers.errors import Overloaded, StreamCut
 from providers.models import Price, Route, RouteCandidate
@@ -17,7 +18,6 @@ from providers.types import Candidate, Usage
 from queueing.models import QueueEntry
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import NOW, admitted, at, claimed, entry_of, fresh, plan, text_task
-from tests.invariants import violations
 
 tasks = AIGenerationTask.objects
 DEARER = 10

@@ -11,13 +11,13 @@ from ai_tasks import diversion
 from ai_tasks.dispatch import Diverter
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.representation import task_json
+from config.chaos.invariants import violations
 from providers import control
 from providers.models import ProviderLimit, Route
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import Priority
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import NOW, admitted, answer, at, at_once, attempt_of, claim, entry_of, fresh, plan, text_task
-from tests.invariants import violations
 
 pytestmark = pytest.mark.usefixtures("second_provider")
 LANES = [f"ai.{provider}.{lane}" for provider in ("simulator", "second") for lane in ("default", "long")]

@@ -8,9 +8,9 @@ from ai_tasks.errors import InvalidInput
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.submission import TaskRequest, submit
 from ai_tasks.task_types.embedding import LONGEST_TEXT, MOST_TEXTS, unpacked
+from config.chaos.invariants import violations_at_rest
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import entry_of, fresh, run_admitted
-from tests.invariants import violations_at_rest
 
 pytestmark = [pytest.mark.usefixtures("providers_ready"), pytest.mark.django_db(transaction=True)]
 QUICK = {"latency_ms": 0}

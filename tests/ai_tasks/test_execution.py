@@ -11,9 +11,9 @@ from ai_tasks.models import AIGenerationTask, Attempt, Chunk, LedgerEntry
 from ai_tasks.progress import DRAINED, ticker
 from ai_tasks.states import TaskStatus
 from ai_tasks.submission import cancel
+from config.chaos.invariants import violations, violations_at_rest
 from queueing.models import DeadLetter, QueueEntry
 from tests.engine import at_once, attempt_of, fresh, plan, run_admitted, text_task
-from tests.invariants import violations, violations_at_rest
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("providers_ready")]
 tasks = AIGenerationTask.objects

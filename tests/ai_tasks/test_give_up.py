@@ -6,10 +6,10 @@ from django.contrib.auth.models import User
 from ai_tasks.errors import NotPossible
 from ai_tasks.states import TaskStatus
 from ai_tasks.submission import cancel, give_up, retry
+from config.chaos.invariants import violations_at_rest
 from queueing.models import DeadLetter, QueueEntry
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import at, attempt_of, claimed, fresh, plan, text_task
-from tests.invariants import violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 

@@ -8,10 +8,10 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, transaction
 
 from ai_tasks.models import AIGenerationTask, BudgetPeriod
+from config.chaos.invariants import violations
 from queueing.models import QueueEntry
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import answer, at, at_once, claimed, entry_of, plan, text_task
-from tests.invariants import violations
 
 pytestmark = [
     pytest.mark.postgresql,

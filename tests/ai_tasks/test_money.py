@@ -11,10 +11,10 @@ from ai_tasks.accounts import budgets, charges
 from ai_tasks.accounts.fields import UsdField, to_quantum, usd
 from ai_tasks.accounts.models import Attempt, Budget, BudgetPeriod, Hold, LedgerEntry
 from ai_tasks.models import AIGenerationTask
+from config.chaos.invariants import violations, violations_at_rest
 from providers.types import Usage
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import NOW, answer, at, at_once, attempt_of, claimed, plan, text_task
-from tests.invariants import violations, violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

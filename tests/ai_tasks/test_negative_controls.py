@@ -11,10 +11,10 @@ from ai_tasks.accounts import charges
 from ai_tasks.accounts.models import Attempt, BudgetPeriod, LedgerEntry
 from ai_tasks.chunks import Piece
 from ai_tasks.models import AIGenerationTask, Chunk
+from config.chaos.invariants import violations, violations_at_rest
 from queueing.models import DeadLetter, QueueEntry, TaskQueue
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import OTHER_WORKER, WORKER, answer, at, attempt_of, claimed, fresh, plan, text_task
-from tests.invariants import violations, violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

@@ -5,12 +5,12 @@ from django.contrib.auth.models import User
 
 from ai_tasks.lease import Lease
 from ai_tasks.models import AIGenerationTask
+from config.chaos.invariants import violations
 from providers import control
 from providers.types import Limits
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import Priority
 from tests.engine import NOW, Held, admitted, at_once, claim, claimed, plan, several
-from tests.invariants import violations
 
 pytestmark = [pytest.mark.usefixtures("providers_ready"), pytest.mark.django_db(transaction=True)]
 

@@ -16,10 +16,10 @@ from ai_tasks import clock, quarantine, sweeps
 from ai_tasks.admission import Dispatch
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.states import TaskStatus
+from config.chaos.invariants import violations
 from config.settings import BASE_DIR
 from queueing.models import DeadLetter, QueueEntry
 from tests.engine import answer, at, attempt_of, claimed, entry_of, fresh, plan, text_task
-from tests.invariants import violations
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 

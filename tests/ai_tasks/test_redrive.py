@@ -11,12 +11,12 @@ from ai_tasks.errors import UnknownModel
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.redrives import jobs
 from ai_tasks.states import TaskStatus
+from config.chaos.invariants import violations, violations_at_rest
 from providers.errors import BadRequest
 from queueing.errors import BadFilter
 from queueing.models import DeadLetter, QueueEntry, Redrive, TaskQueue
 from tests.ai_tasks.graves import bury, carried_out, counts, letter_of, redrive
 from tests.engine import answer, at, claimed, entry_of, fresh, text_task
-from tests.invariants import violations, violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

@@ -8,11 +8,11 @@ from django.contrib.auth.models import User
 from ai_tasks.errors import InvalidInput, NotPossible, TaskError, UnknownModel
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.redrives.edited import redrive_edited
+from config.chaos.invariants import violations, violations_at_rest
 from queueing.models import DeadLetter, QueueEntry, TaskQueue
 from queueing.states import Priority
 from tests.ai_tasks.graves import bury, letter_of
 from tests.engine import answer, at, at_once, claimed, fresh
-from tests.invariants import violations, violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

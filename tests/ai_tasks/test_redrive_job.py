@@ -14,11 +14,11 @@ from django.db import connection
 from ai_tasks import clock, sweeps
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.redrives import jobs
+from config.chaos.invariants import violations
 from queueing.models import DeadLetter, QueueEntry, Redrive, TaskQueue
 from tests.ai_tasks.graves import bury, carried_out, counts, letter_of, redrive
 from tests.engine import Held, at, at_once, entry_of
 from tests.flows.client import eventually
-from tests.invariants import violations
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 

@@ -13,11 +13,11 @@ from ai_tasks.errors import NotPossible
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.states import TaskStatus
 from ai_tasks.submission import cancel
+from config.chaos.invariants import violations, violations_at_rest
 from providers.errors import BadRequest, Unavailable
 from queueing.models import QueueEntry
 from queueing.states import Lane, Priority
 from tests.engine import NOW, WORKER, answer, at, claimed, fresh, text_task
-from tests.invariants import violations, violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

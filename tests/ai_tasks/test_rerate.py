@@ -14,13 +14,13 @@ from django.db.models import Sum
 from ai_tasks import settlement, sweeps
 from ai_tasks.accounts import charges
 from ai_tasks.models import AIGenerationTask, Attempt, BudgetPeriod, LedgerEntry
+from config.chaos.invariants import violations, violations_at_rest
 from providers import pricing
 from providers.models import Price, Provider
 from providers.types import Usage, UsageSource
 from queueing.models import QueueEntry
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import NOW, WORKER, answer, at, claimed, fresh, plan, text_task
-from tests.invariants import violations, violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

@@ -25,10 +25,10 @@ from ai_tasks.models import (
 )
 from ai_tasks.representation import task_json
 from ai_tasks.submission import retry
+from config.chaos.invariants import violations_at_rest
 from providers.errors import BadRequest
 from queueing.models import DeadLetter
 from tests.engine import NOW, answer, at, at_once, claimed, fresh, text_task
-from tests.invariants import violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

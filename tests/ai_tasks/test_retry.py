@@ -9,10 +9,10 @@ from ai_tasks.errors import NotPossible, QueueFull
 from ai_tasks.models import AIGenerationTask, LedgerEntry
 from ai_tasks.states import TaskStatus
 from ai_tasks.submission import cancel, retry
+from config.chaos.invariants import violations, violations_at_rest
 from providers.errors import BadRequest, ContextWindowExceeded
 from queueing.models import DeadLetter, QueueEntry, TaskQueue
 from tests.engine import answer, at, at_once, attempt_of, claimed, fresh, text_task
-from tests.invariants import violations, violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

@@ -9,6 +9,7 @@ from ai_tasks import chunks, settlement, sweeps
 from ai_tasks.chunks import Piece
 from ai_tasks.models import AIGenerationTask, Attempt, BudgetPeriod, Chunk, LedgerEntry
 from ai_tasks.states import TaskStatus
+from config.chaos.invariants import violations, violations_at_rest
 from providers import routing
 from providers.errors import (
     AuthenticationFailed,
@@ -27,7 +28,6 @@ from providers.types import Usage
 from queueing.models import DeadLetter, QueueEntry
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import OTHER_WORKER, answer, at, attempt_of, claimed, entry_of, fresh, text_task
-from tests.invariants import violations, violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from ai_tasks import submission, sweeps
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.states import TaskStatus
+from config.chaos.invariants import violations
 from providers import control
 from providers.errors import BadRequest, MalformedAnswer
 from queueing.errors import AlreadyQueued
@@ -26,7 +27,6 @@ from queueing.models import DeadLetter, QueueEntry, TaskQueue
 from queueing.states import Priority
 from tests.ai_tasks.modelled import Modelled
 from tests.engine import NOW, WORKER, answer, claim, text_task
-from tests.invariants import violations
 
 LEASE = timedelta(seconds=90)
 MAX_TRIES = 4

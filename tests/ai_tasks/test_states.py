@@ -17,11 +17,11 @@ from ai_tasks.lease import begin, give_back
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.states import ACTIVE, REVIVABLE, TASK_MOVES, TERMINAL, TaskStatus
 from ai_tasks.submission import cancel, retry
+from config.chaos.invariants import violations
 from providers.errors import BadRequest, StreamCut
 from queueing.models import QueueEntry
 from queueing.states import ENTRY_MOVES, EntryState
 from tests.engine import WORKER, answer, at, claim, claimed, plan, text_task
-from tests.invariants import violations
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

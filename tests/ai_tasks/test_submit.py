@@ -14,12 +14,12 @@ from ai_tasks.errors import BudgetExceeded, InvalidInput, QueueFull, UnknownMode
 from ai_tasks.models import AIGenerationTask, FinishHook
 from ai_tasks.states import TaskStatus
 from ai_tasks.submission import TaskRequest, submit
+from config.chaos.invariants import violations
 from providers.models import RouteCandidate
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import Priority
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import NOW, at, entry_of, fresh, text_task
-from tests.invariants import violations
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 

@@ -6,10 +6,10 @@ from django.contrib.auth.models import User
 from ai_tasks.errors import QueueFull
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.submission import TaskRequest, submit_all
+from config.chaos.invariants import violations
 from queueing.models import FairShare, QueueEntry, TaskQueue
 from queueing.states import Priority
 from tests.engine import NOW, answer, at, at_once, claimed, text_task
-from tests.invariants import violations
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 

@@ -14,6 +14,7 @@ from ai_tasks.states import TaskStatus
 from ai_tasks.submission import cancel
 from chat import conversation
 from chat.models import ChatMessage, ChatSession
+from config.chaos.invariants import violations, violations_at_rest
 from providers.models import ProviderLimit
 from queueing.models import DeadLetter, QueueEntry, TaskQueue
 from tests.ai_tasks.conftest import MakeBudget, SetLimits
@@ -30,7 +31,6 @@ from tests.engine import (
     plan,
     text_task,
 )
-from tests.invariants import violations, violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

@@ -6,6 +6,7 @@ from django.contrib.auth.models import User
 from ai_tasks import sweeps
 from ai_tasks.models import AIGenerationTask, Attempt, BudgetPeriod, LedgerEntry
 from ai_tasks.submission import cancel
+from config.chaos.invariants import violations, violations_at_rest
 from queueing.models import QueueEntry
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import (
@@ -16,7 +17,6 @@ from tests.engine import (
     claimed,
     text_task,
 )
-from tests.invariants import violations, violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

@@ -8,12 +8,12 @@ from django.contrib.auth.models import User
 
 from ai_tasks.errors import UnpricedModel
 from ai_tasks.models import AIGenerationTask, Hold, LedgerEntry
+from config.chaos.invariants import violations, violations_at_rest
 from providers import pricing
 from providers.models import Price, Provider, RouteCandidate
 from queueing.models import QueueEntry
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import admitted, answer, at, claimed, fresh, plan, text_task
-from tests.invariants import violations, violations_at_rest
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

@@ -9,6 +9,7 @@ from django.db import transaction
 from ai_tasks import sweeps
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.submission import cancel
+from config.chaos.invariants import violations
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import EntryState, ParkedReason
 from tests.engine import (
@@ -23,7 +24,6 @@ from tests.engine import (
     several,
     text_task,
 )
-from tests.invariants import violations
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects

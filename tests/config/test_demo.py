@@ -13,9 +13,9 @@ from ai_tasks.models import AIGenerationTask
 from chat.models import ChatMessage
 from chat.states import MessageState
 from config import demo
+from config.chaos.invariants import violations
 from queueing.models import DeadLetter
 from tests.engine import text_task
-from tests.invariants import violations
 
 pytestmark = [pytest.mark.usefixtures("providers_ready"), pytest.mark.django_db]
 

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from config import drill
+from config.chaos.invariants import violations_at_rest
 from config.settings import BASE_DIR
-from tests.invariants import violations_at_rest
 from tests.providers.test_docs import KINDS
 
 

@@ -11,12 +11,12 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from ai_tasks.models import AIGenerationTask, Attempt
+from config.chaos.invariants import violations
 from config.settings import BASE_DIR
 from providers import control
 from providers.types import Limits
 from queueing.models import FairShare, QueueEntry, TaskQueue
 from tests.engine import NOW, claimed, text_task
-from tests.invariants import violations
 
 pytestmark = [pytest.mark.scale, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("providers_ready")]
 

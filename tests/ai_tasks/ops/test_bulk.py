@@ -16,6 +16,7 @@ from ai_tasks.models import AIGenerationTask, AuditEntry, BulkJob, JobOutcome
 from ai_tasks.ops import bulk, selection
 from ai_tasks.ops.jobs import resume_job, stop_job
 from ai_tasks.oversight.actions import Action
+from config.chaos.invariants import violations
 from queueing.errors import BadFilter
 from queueing.models import DeadLetter, QueueEntry, TaskQueue
 from queueing.states import Priority
@@ -23,7 +24,6 @@ from queueing.stored_jobs import LEASE
 from tests.ai_tasks.graves import bury
 from tests.ai_tasks.ops.people import by
 from tests.engine import NOW, answer, at, at_once, claimed, entry_of, fresh, several, text_task
-from tests.invariants import violations
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("providers_ready")]
 

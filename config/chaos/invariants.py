@@ -12,21 +12,26 @@ ENDED = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.CANCELLED)
 
 def violations() -> list[str]:
     """Return a sentence for each rule that the database breaks now, whatever is in flight; empty: all is well."""
-    return [f"{rule}: {ids}" for rule, ids in _checks() if ids]
+    return [f"{rule}: {ids}" for rule, ids in checks() if ids]
 
 
 def violations_at_rest() -> list[str]:
     """Return the same, and what must be over once nothing waits or runs: every attempt paid, every hold settled."""
-    at_rest = [
+    return violations() + [f"{rule}: {ids}" for rule, ids in checks_at_rest() if ids]
+
+
+def checks_at_rest() -> list[tuple[str, list[object]]]:
+    """Return what must be over once nothing waits or runs, each with some that break it."""
+    return [
         ("active task", _ids(AIGenerationTask.objects.active())),
         ("started attempt without a charge", _ids(_uncharged(Attempt.objects.filter(started_at__isnull=False)))),
         ("unsettled hold", _ids(Hold.objects.filter(settled_at=None))),
         ("held money", _ids(BudgetPeriod.objects.exclude(held_usd=0))),
     ]
-    return violations() + [f"{rule}: {ids}" for rule, ids in at_rest if ids]
 
 
-def _checks() -> list[tuple[str, list[object]]]:
+def checks() -> list[tuple[str, list[object]]]:
+    """Return what must be true at any moment, each with some that break it. One snapshot, if the caller has one."""
     tasks, entries, attempts = AIGenerationTask.objects, QueueEntry.objects, Attempt.objects
     has_entry = Exists(entries.filter(task_id=OuterRef("pk")))
     running = Exists(entries.running().filter(task_id=OuterRef("pk"), epoch=OuterRef("epoch")))

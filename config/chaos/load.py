@@ -1,0 +1,110 @@
+"""The work: thousands of tasks, submitted over HTTP under a key each, some of which their provider or user spoils."""
+
+import random
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+from config.chaos.client import Client, NeverTrue
+
+THREADS = 6
+TRICKLE_PER_SECOND = 6.0
+"""How fast it goes on after its end, so that the last faults find work too."""
+QUICK, STREAMED, LONG = "quick", "streamed", "long"
+CANCELLED = "cancelled"
+
+KINDS: dict[str, tuple[int, dict[str, Any]]] = {
+    QUICK: (60, {"latency_ms": 20, "tokens_per_second": 0, "output_tokens": 24}),
+    STREAMED: (16, {"tokens_per_second": 40, "output_tokens": 60}),
+    LONG: (5, {"tokens_per_second": 6, "output_tokens": 72}),
+    CANCELLED: (4, {"tokens_per_second": 10, "output_tokens": 60}),
+    "cut after it was billed": (3, {"fail": "cut", "fail_after_tokens": 6, "fail_times": 1, "tokens_per_second": 0}),
+    "bad JSON": (2, {"fail": "bad_json", "fail_times": 1}),
+    "unavailable": (2, {"fail": "unavailable", "fail_times": 1}),
+    "stalls": (2, {"fail": "stall", "fail_after_tokens": 3, "fail_times": 1, "tokens_per_second": 0}),
+    "no usage told": (2, {"usage": False, "latency_ms": 0, "tokens_per_second": 0, "output_tokens": 12}),
+    "absurd Retry-After": (1, {"fail": "rate_limited", "retry_after_seconds": 1_000_000, "fail_times": 1}),
+    "refused": (2, {"fail": "bad_request", "fail_times": 1}),
+    "NUL and surrogates": (1, {"text": "a\u0000b \ud800 " * 20, "latency_ms": 0, "tokens_per_second": 0}),
+}
+"""Kinds of tasks with their weights and what the simulated provider does with them."""
+PROVIDER, LIMITED = "remote", "limited"
+ROUTE = "limited-first"
+"""A route whose first provider refuses with an absurd Retry-After."""
+PRIORITIES = ("urgent", "high", "normal", "low", "bulk")
+
+
+def body_of(kind: str, chance: random.Random) -> dict[str, Any]:
+    """Return what creates a task of that kind."""
+    script = dict(KINDS[kind][1])
+    given = {"prompt": f"Number {chance.randrange(10**9)}", "max_output_tokens": 256, "simulate": script}
+    model = ROUTE if kind == "absurd Retry-After" else f"{PROVIDER}/sim-1"
+    return {"type": "text.generate", "model": model, "priority": chance.choice(PRIORITIES[1:]), "input": given}
+
+
+class Load:
+    """Submits by several threads at an even pace; what was acknowledged is remembered by its key."""
+
+    def __init__(self, client: Client, seed: int, tasks: int, seconds: float) -> None:
+        self.acknowledged: dict[str, str] = {}
+        """Task ids by Idempotency-Key."""
+        self.kinds: Counter[str] = Counter()
+        self.unanswered: list[str] = []
+        self._client, self._seed, self._tasks, self._seconds = client, seed, tasks, seconds
+        self._lock, self._over = threading.Lock(), threading.Event()
+        self._number = 0
+        self._threads = [threading.Thread(target=self._run, args=(place,), daemon=True) for place in range(THREADS)]
+        self._began = 0.0
+
+    def start(self) -> None:
+        """Begin."""
+        self._began = time.monotonic()
+        for thread in self._threads:
+            thread.start()
+
+    def finish(self) -> None:
+        """Submit what is left of the wanted number, as fast as it goes, and wait for the threads' end."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def note(self, key: str, task_id: str) -> None:
+        """Remember that the installation acknowledged this task."""
+        with self._lock:
+            self.acknowledged[key] = task_id
+
+    def _run(self, place: int) -> None:
+        while (number := self._next()) is not None:
+            try:
+                self._submit(number, place + number)
+            except NeverTrue as error:
+                self.unanswered.append(str(error))
+
+    def _next(self) -> int | None:
+        """Return the next task's number when it is due; None: it is over."""
+        while True:
+            with self._lock:
+                is_extra = self._number >= self._tasks
+                if is_extra and self._over.is_set():
+                    return None
+                if self._over.is_set() or time.monotonic() >= self._due(self._number):
+                    self._number += 1
+                    return self._number - 1
+            self._over.wait(0.02)
+
+    def _due(self, number: int) -> float:
+        extra = max(0, number - self._tasks)
+        return self._began + min(number, self._tasks) * self._seconds / self._tasks + extra / TRICKLE_PER_SECOND
+
+    def _submit(self, number: int, place: int) -> None:
+        chance = random.Random(f"{self._seed}/{number}")  # noqa: S311
+        (kind,) = chance.choices(list(KINDS), [weight for weight, _ in KINDS.values()])
+        key = f"chaos-{number}"
+        task_id = self._client.submit(body_of(kind, chance), key, place=place)
+        self.note(key, task_id)
+        with self._lock:
+            self.kinds[kind] += 1
+        if kind == CANCELLED:
+            time.sleep(chance.random())
+            self._client.call("POST", f"/tasks/{task_id}/cancel", {}, place=place)

@@ -1,0 +1,149 @@
+"""One run: load and faults, quiet, verdict."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ai_tasks.accounts.models import Attempt, Hold, LedgerEntry
+from ai_tasks.models import AIGenerationTask
+from config.chaos import books, invariants, schedule
+from config.chaos.books import Books
+from config.chaos.client import NeverTrue, wait_for
+from config.chaos.installation import CAPS
+from config.chaos.load import LIMITED, PROVIDER
+from config.chaos.scene import Scene, steadily
+from config.chaos.schedule import Size
+from config.chaos.watching import Watch
+from queueing.models import DeadLetter
+
+QUIET_SECONDS = 240.0
+RECLAIM_SECONDS = 75.0
+EXPLAINED = ("not_retryable", "tries_used_up", "deadline", "crashed", "operator")
+"""Reasons of dead letters that the work or a fault explains."""
+
+Check = tuple[str, list[Any]]
+
+
+@dataclass
+class Verdict:
+    """What a run showed."""
+
+    scene: Scene
+    watch: Watch
+    books: Books
+    checks: list[Check]
+    """Every rule, with some that break it."""
+    zombies_rejected: int
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def broken(self) -> list[str]:
+        """A sentence for each promise that did not hold."""
+        return [f"{rule}: {', '.join(map(str, rows))}" for rule, rows in self.checks if rows]
+
+
+def run(scene: Scene, *, seed: int, size: Size) -> Verdict:
+    """Let the schedule happen to the installation under load; then wait for quiet and judge."""
+    began = time.monotonic()
+    watch = Watch(scene)
+    watch.start()
+    scene.load.start()
+    for name, episode in schedule.episodes(seed, size):
+        scene.told(f"{time.monotonic() - began:6.1f} s  {name}")
+        _do(scene, name, episode)
+    scene.told(f"{time.monotonic() - began:6.1f} s  the last tasks")
+    scene.load.finish()
+    loaded = time.monotonic()
+    _wait_for_quiet(scene)
+    quiet = time.monotonic()
+    watch.finish()
+    verdict = judge(scene, watch)
+    verdict.seconds = {
+        "under load": round(loaded - began, 1),
+        "until quiet": round(quiet - loaded, 1),
+        "judging": round(time.monotonic() - quiet, 1),
+    }
+    return verdict
+
+
+def _do(scene: Scene, name: str, episode: Callable[[Scene], None]) -> None:
+    try:
+        episode(scene)
+    except NeverTrue as error:
+        scene.broken.append(f"{name} did not end well: {error}")
+    fallen = scene.crew.revive()
+    if fallen:
+        scene.broken.append(f"{name}: ended by themselves: {', '.join(fallen)}")
+
+
+def _wait_for_quiet(scene: Scene) -> None:
+    """Wait until nothing is left to do or to pay; what the absurd Retry-After shut is opened, as an operator would."""
+    scene.client.call("POST", f"/queues/{PROVIDER}/resume")
+    for provider in (PROVIDER, LIMITED):
+        scene.client.call("POST", f"/queues/{provider}/resume")
+    try:
+        wait_for(lambda: steadily(_is_quiet), "nothing is left to do", QUIET_SECONDS)
+    except NeverTrue as error:
+        scene.broken.append(str(error))
+
+
+def _is_quiet() -> bool:
+    started = Attempt.objects.filter(started_at__isnull=False).count()
+    charged = LedgerEntry.objects.filter(kind=LedgerEntry.Kind.CHARGE).count()
+    is_idle = not AIGenerationTask.objects.active().exists() and not Hold.objects.filter(settled_at=None).exists()
+    return is_idle and started == charged
+
+
+def judge(scene: Scene, watch: Watch) -> Verdict:
+    """Check every rule on the database at rest and on the provider's books."""
+    scene.look_at_workers()
+    harmed = scene.boots_of({each.pid for each in scene.crew.harms})
+    ours = Books(books.calls_in(scene.simulator.lines()), harmed, scene.boots)
+    checks: list[Check] = [(rule, [seen]) for rule, seen in watch.broken.items()]
+    checks += [*invariants.checks(), *invariants.checks_at_rest(), *ours.checks(dict(CAPS))]
+    checks += [*_accepted(scene), ("dead letter without a reason", _unexplained_letters())]
+    rejected = books.late_traces(scene.frozen)
+    checks += [
+        ("write of a zombie that was taken", _taken(scene)),
+        ("zombies whose rejected writes were not seen", ["none"] if scene.frozen and not rejected else []),
+        ("reclaimed too late", [each for each in reclaims(scene, ours) if each > RECLAIM_SECONDS]),
+        ("seen by an episode", list(scene.broken)),
+    ]
+    return Verdict(scene, watch, ours, checks, rejected)
+
+
+def _accepted(scene: Scene) -> list[Check]:
+    """Every acknowledged id is a task, no key made two, and no task is nobody's."""
+    stored = {str(pk) for pk in AIGenerationTask.objects.values_list("pk", flat=True)}
+    told = set(scene.load.acknowledged.values())
+    return [
+        ("acknowledged task that is lost", sorted(told - stored)[:5]),
+        ("task that nobody was told of", sorted(stored - told)[:5]),
+        ("submission without an answer", scene.load.unanswered[:5]),
+    ]
+
+
+def _unexplained_letters() -> list[str]:
+    letters = DeadLetter.objects.exclude(reason__in=EXPLAINED)
+    return [f"{each.task_id}: {each.reason}" for each in letters[:5]]
+
+
+def _taken(scene: Scene) -> list[str]:
+    """A frozen worker's attempt is lost, and stays so."""
+    return [
+        f"{task_id}.{epoch}"
+        for task_id, epoch in scene.frozen
+        if Attempt.objects.of_lease(task_id, epoch).exclude(state="lost").exists()
+    ][:5]
+
+
+def reclaims(scene: Scene, ours: Books) -> list[float]:
+    """Return, for each lost attempt, the seconds from its worker's harm until it was taken from it."""
+    harmed_at = {each.pid: each.at for each in scene.crew.harms}
+    found = []
+    for attempt in ours.lost():
+        pid = scene.boots.get(attempt.worker) if attempt.worker else None
+        if pid in harmed_at and attempt.finished_at:
+            found.append(round(attempt.finished_at.timestamp() - harmed_at[pid], 2))
+    return found

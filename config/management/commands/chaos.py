@@ -1,0 +1,79 @@
+"""
+Do to a whole installation what may befall it, and see that its promises hold (docs/chaos.md).
+
+Two web processes, three workers, two beats, PostgreSQL, Redis and a provider over HTTP, all thrown away afterwards. The
+seed gives the work and the order of the faults.
+"""
+
+import json
+import random
+import subprocess
+import sys
+from argparse import SUPPRESS, ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from config.chaos import evidence, installation, run
+from config.chaos.schedule import Size
+from config.local_services import die_with_parent, throw_away_folder
+from config.stack import BASE_DIR
+
+
+class Command(BaseCommand):
+    """`manage.py chaos`."""
+
+    help = __doc__
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take how much, how long, and where the evidence goes."""
+        parser.add_argument("--seed", type=int, default=None, help="default: by chance; the evidence names it")
+        parser.add_argument("--tasks", type=int, default=2_000, help="how many are submitted at least")
+        parser.add_argument("--seconds", type=float, default=90, help="over which time; the faults may take longer")
+        parser.add_argument("--evidence", type=Path, metavar="FILE", help="write what was seen as JSON")
+        parser.add_argument("--json", action="store_true", help="print that JSON, not the table")
+        parser.add_argument("--here", action="store_true", help=SUPPRESS)
+
+    def handle(self, *, here: bool, **options: Any) -> None:
+        """Run, print, and end with an error where a promise did not hold."""
+        options["seed"] = random.randrange(10**6) if options["seed"] is None else options["seed"]  # noqa: S311
+        told = self._run_here(options) if here else self._run_apart(options)
+        if here:
+            return
+        if options["evidence"]:
+            options["evidence"].write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        self.stdout.write(json.dumps(told, indent=2) if options["json"] else evidence.as_table(told))
+        if told["broken"]:
+            raise CommandError(f"{len(told['broken'])} promises did not hold; run again with --seed {told['seed']}.")
+
+    def _run_apart(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Run in a process whose settings are the installation's, and return what it wrote."""
+        with throw_away_folder("chaos") as folder:
+            arguments = [f"--{name}={options[name]}" for name in ("seed", "tasks", "seconds")]
+            result = folder / "evidence.json"
+            command = [sys.executable, str(BASE_DIR / "manage.py"), "chaos", "--here", *arguments]
+            code = subprocess.call(
+                [*command, f"--evidence={result}"],
+                env=installation.environment(folder),
+                cwd=BASE_DIR,
+                stdout=sys.stderr.fileno(),
+                preexec_fn=die_with_parent,
+            )
+            if code or not result.exists():
+                raise CommandError("The run did not come to its end.")
+            return dict(json.loads(result.read_text(encoding="utf-8")))
+
+    def _run_here(self, options: dict[str, Any]) -> dict[str, Any]:
+        wanted = {name: options[name] for name in ("seed", "tasks", "seconds")}
+        with installation.running(Path(settings.VAR_DIR), **wanted) as scene:
+            scene.told = self._say
+            told = evidence.of(run.run(scene, seed=options["seed"], size=Size()), wanted)
+        options["evidence"].write_text(json.dumps(told), encoding="utf-8")
+        return told
+
+    def _say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()
