@@ -17,6 +17,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import InterfaceError, InternalError, OperationalError
+
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
+"""The database is not there now, or not for us: try again. The last says that it ended a suspended transaction."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mistake:

@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError
 
 from ai_tasks import clock, crash_points, finish_hooks, lease, process, progress, settlement
 from ai_tasks.chunks import Piece
+from ai_tasks.errors import DATABASE_AWAY
 from ai_tasks.lease import Lease
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.progress import Call, ticker
@@ -151,7 +152,7 @@ def settle(call: Call, outcome: Outcome) -> bool:
     while True:
         try:
             return _settle_once(call, outcome, pieces)
-        except (OperationalError, InterfaceError) as error:
+        except DATABASE_AWAY as error:
             logger.warning("Task %s is not settled yet: %s", call.task.pk, error)
             process.give_connection_back()
             threading.Event().wait(SETTLE_AGAIN_SECONDS)

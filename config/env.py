@@ -12,6 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 env = environ.Env()
 
+SUSPENDED_SECONDS = 10
+"""How long a transaction may stand still before PostgreSQL ends it: its process is suspended, and holds up others."""
 BROKERS = {"redis": "redis", "rediss": "redis", "amqp": "rabbitmq", "amqps": "rabbitmq", "memory": "memory"}
 
 
@@ -114,7 +116,8 @@ def _database(url: str, folder: Path) -> dict[str, Any]:
     if not database["ENGINE"].endswith("postgresql"):
         raise ImproperlyConfigured("DATABASE_URL must name PostgreSQL (postgres://...) or SQLite (sqlite:///...).")
     pool = {"min_size": 0, "max_size": integer("DATABASE_POOL_SIZE", 24, least=2), "timeout": 10}
-    database["OPTIONS"] = {**database.get("OPTIONS", {}), "pool": pool, "connect_timeout": 5}
+    patience = {"options": f"-c idle_in_transaction_session_timeout={SUSPENDED_SECONDS}s"}
+    database["OPTIONS"] = {**patience, **database.get("OPTIONS", {}), "pool": pool, "connect_timeout": 5}
     return database
 
 

@@ -1,6 +1,6 @@
 """Operate: make the providers' rows, and move what is shared about their state."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
@@ -61,9 +61,21 @@ def set_rule(provider: str, **values: int | bool) -> None:
 
 
 @transaction.atomic
-def set_route(alias: str, candidates: Sequence[Candidate]) -> None:
-    """Let the alias lead to these candidates, in this order, and to no others."""
-    route, _ = Route.objects.get_or_create(alias=alias)
+def set_route(
+    alias: str,
+    candidates: Sequence[Candidate],
+    *,
+    on_error: Mapping[str, str] | None = None,
+    patience_seconds: int | None = None,
+) -> None:
+    """
+    Let the alias lead to these candidates, in this order, and to no others.
+
+    What follows an error there, and how long work may wait at one of them, stays as it is where it is not given.
+    """
+    said = {"on_error": on_error, "patience_seconds": patience_seconds}
+    wanted = {name: value for name, value in said.items() if value is not None}
+    route, _ = Route.objects.update_or_create(alias=alias, defaults=wanted)
     route.candidates.all().delete()
     RouteCandidate.objects.bulk_create(
         RouteCandidate(route=route, position=position, provider_id=each.provider, model=each.model)

@@ -7,13 +7,12 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import SuspiciousOperation
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ai_tasks.errors import Mistake, TaskError
+from ai_tasks.errors import DATABASE_AWAY, Mistake, TaskError
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +141,7 @@ def problem_of(error: Exception) -> Problem:
         return Problem("permission_denied", "This is not for you.")
     if isinstance(error, SuspiciousOperation):
         return Problem("invalid_input", "The request cannot be understood.", status=400)
-    if isinstance(error, OperationalError | InterfaceError):
+    if isinstance(error, DATABASE_AWAY):
         return Problem("unavailable", "The database cannot be reached.", headers={"Retry-After": "2"})
     return Problem("internal_error", "Something went wrong on our side.")
 

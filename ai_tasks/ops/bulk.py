@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 
 from ai_tasks import clock, settlement, submission
-from ai_tasks.errors import QueueFull, TaskError
+from ai_tasks.errors import DATABASE_AWAY, QueueFull, TaskError
 from ai_tasks.models import AIGenerationTask, BulkJob, JobOutcome
 from ai_tasks.ops import audit, queues, selection
 from ai_tasks.ops.audit import By, Kind
@@ -132,7 +132,7 @@ def _outcomes(deed: Deed, job: BulkJob, ids: list[UUID], now: datetime) -> Outco
             return deed.act(job, ids, now)
     except QueueFull:
         return None
-    except (OperationalError, InterfaceError):
+    except DATABASE_AWAY:
         raise
     except TaskError as error:
         return dict.fromkeys(ids, (FAILED, error.detail))

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 
 from ai_tasks import clock, submission
-from ai_tasks.errors import QueueFull, TaskError
+from ai_tasks.errors import DATABASE_AWAY, QueueFull, TaskError
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.redrives.places import PassedOver, Place, Standing, place, refuse_unknown
 from providers.types import storable
@@ -155,7 +155,7 @@ class _Batch:
         except QueueFull as error:
             is_users = getattr(error.__cause__, "scope", "") == "user"
             return timedelta(0) if is_users else timedelta(seconds=error.retry_after_seconds or 1)
-        except (OperationalError, InterfaceError):
+        except DATABASE_AWAY:
             raise
         except AlreadyQueued:
             self._note(row.letter, SKIPPED, "Its task is live.")

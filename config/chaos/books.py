@@ -13,7 +13,7 @@ from ai_tasks.accounts.models import Attempt, AttemptState, BudgetPeriod, Ledger
 from ai_tasks.models import AIGenerationTask
 
 SHOWN = 5
-SLACK_SECONDS = 0.25
+SLACK_SECONDS = 0.02
 """By this much a call's end may be written later than the next one's beginning: its connection was closed elsewhere."""
 
 
@@ -53,6 +53,7 @@ class Books:
         """Take the calls, the boot ids of the workers that a fault harmed, and of all workers that were ever seen."""
         self.calls, self._harmed, self._known = calls, harmed, known
         self.attempts = {key_of(each): each for each in Attempt.objects.filter(started_at__isnull=False)}
+        self._by_pk = {each.pk: each for each in self.attempts.values()}
         self.charges = {each.attempt_id: each for each in LedgerEntry.objects.filter(kind=LedgerEntry.Kind.CHARGE)}
         adjusted: defaultdict[int, list[LedgerEntry]] = defaultdict(list)
         for each in LedgerEntry.objects.filter(kind=LedgerEntry.Kind.ADJUSTMENT):
@@ -110,7 +111,11 @@ class Books:
         return [each for each in self.charges.values() if each.usage_source != "provider"]
 
     def _unexplained(self) -> list[str]:
-        return [str(each.attempt_id) for each in self.estimates() if not each.reason][:SHOWN]
+        return [str(each.attempt_id) for each in self.estimates() if not self.reason(each)][:SHOWN]
+
+    def reason(self, charge: LedgerEntry) -> str:
+        """Return why its provider did not tell what was used: as the ledger says, or how the attempt failed."""
+        return charge.reason or self._by_pk[charge.attempt_id].error_class
 
     def lost(self) -> list[Attempt]:
         """Return the attempts whose worker went away."""

@@ -52,7 +52,7 @@ def of(verdict: Verdict, wanted: dict[str, Any]) -> dict[str, Any]:
         "money": {
             "charges": len(ours.charges),
             "settled_as_billed": len(ours.settled()),
-            "estimates_by_reason": dict(Counter(each.reason for each in ours.estimates())),
+            "estimates_by_reason": dict(Counter(ours.reason(each) for each in ours.estimates())),
         },
         "reclaims": _reclaims(verdict),
         "recoveries": [

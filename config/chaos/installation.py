@@ -85,5 +85,6 @@ def _set_up() -> None:
     """Bound the providers, make the route, and have everything paid from one budget."""
     for provider, cap in CAPS.items():
         control.set_limits(provider, Limits(max_concurrency=cap))
-    control.set_route(ROUTE, [Candidate(LIMITED, "sim-1"), Candidate(PROVIDER, "sim-1")])
+    places = [Candidate(LIMITED, "sim-1"), Candidate(PROVIDER, "sim-1")]
+    control.set_route(ROUTE, places, on_error={"rate_limited": "fall_back"}, patience_seconds=1)
     budgets.store(Budget(scope="global", limit_usd=Decimal(1000), time_zone="Asia/Tokyo"), clock.now())

@@ -26,7 +26,6 @@ KINDS: dict[str, tuple[int, dict[str, Any]]] = {
     "no usage told": (2, {"usage": False, "latency_ms": 0, "tokens_per_second": 0, "output_tokens": 12}),
     "absurd Retry-After": (1, {"fail": "rate_limited", "retry_after_seconds": 1_000_000, "fail_times": 1}),
     "refused": (2, {"fail": "bad_request", "fail_times": 1}),
-    "NUL and surrogates": (1, {"text": "a\u0000b \ud800 " * 20, "latency_ms": 0, "tokens_per_second": 0}),
 }
 """Kinds of tasks with their weights and what the simulated provider does with them."""
 PROVIDER, LIMITED = "remote", "limited"

@@ -15,7 +15,7 @@ from config.chaos.load import LIMITED, PROVIDER
 from config.chaos.scene import Scene, steadily
 from config.chaos.schedule import Size
 from config.chaos.watching import Watch
-from queueing.models import DeadLetter
+from queueing.models import DeadLetter, QueueEntry
 
 QUIET_SECONDS = 240.0
 RECLAIM_SECONDS = 75.0
@@ -85,7 +85,12 @@ def _wait_for_quiet(scene: Scene) -> None:
     try:
         wait_for(lambda: steadily(_is_quiet), "nothing is left to do", QUIET_SECONDS)
     except NeverTrue as error:
-        scene.broken.append(str(error))
+        scene.broken.append(f"{error} {_left()}")
+
+
+def _left() -> list[str]:
+    rows = QueueEntry.objects.values_list("provider", "state", "parked_reason", "parked_until", "is_quarantined")
+    return [" ".join(map(str, row)) for row in rows[:10]]
 
 
 def _is_quiet() -> bool:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 
+from ai_tasks.errors import DATABASE_AWAY
 from ai_tasks.models import WorkerProcess
 from config.chaos.client import Client
 from config.chaos.crew import Crew
@@ -27,7 +28,7 @@ def steadily(ask: Callable[[], Found]) -> Found:
     while True:
         try:
             return ask()
-        except (OperationalError, InterfaceError):
+        except DATABASE_AWAY:
             if time.monotonic() > give_up_at:
                 raise
             connection.close()
