@@ -130,13 +130,16 @@ def close(provider: str, *, cause: str, now: datetime, model: str = "", force: b
     """
     Close a half-open circuit, or with `force` (an operator's wish) an open one too; True if this call moved it.
 
-    Without force an open circuit stays: a call that began before it opened and ends well says little.
+    Without force an open circuit stays: a call that began before it opened and ends well says little. With it the
+    Retry-After gate opens too: providers have asked for a million seconds.
     """
+    unblocked = force and _of(provider, model).filter(blocked_until__gt=now).update(blocked_until=None) > 0
     states = [CircuitState.HALF_OPEN, CircuitState.OPEN] if force else [CircuitState.HALF_OPEN]
     seen = _of(provider, model).filter(mode=CircuitMode.AUTO, state__in=states).first()
     if seen is None:
-        return False
-    return _move(seen, CircuitState.CLOSED, cause, now, open_until=None, open_seconds=0, closed_at=now)
+        return unblocked
+    closed = _move(seen, CircuitState.CLOSED, cause, now, open_until=None, open_seconds=0, closed_at=now)
+    return closed or unblocked
 
 
 def block(provider: str, *, until: datetime, now: datetime) -> None:

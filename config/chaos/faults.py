@@ -13,7 +13,7 @@ from ai_tasks.admission import Dispatch
 from ai_tasks.dispatch import send
 from ai_tasks.models import AIGenerationTask
 from config.chaos.client import wait_for
-from config.chaos.load import LONG, PROVIDER, QUICK, body_of
+from config.chaos.load import LONG, PROVIDER, QUICK, REFUSED, body_of
 from config.chaos.scene import Scene, steadily
 from queueing.models import DeadLetter, QueueEntry
 from queueing.states import LIVE_AT_PROVIDER
@@ -221,7 +221,7 @@ def _redrive(scene: Scene) -> None:
     """Send all dead letters back; there is one to send, for a refused task is submitted where there is none."""
     if not steadily(lambda: DeadLetter.objects.open().exists()):
         key = f"refused-{scene.chance.random()}"
-        scene.load.note(key, scene.client.submit(body_of("refused", scene.chance), key))
+        scene.load.note(key, scene.client.submit(body_of(REFUSED, scene.chance), key))
         wait_for(lambda: steadily(lambda: DeadLetter.objects.open().exists()), "a dead letter", 60)
     scene.client.call("POST", "/redrives", {"filter": {}, "reason": "chaos"})
     scene.did("redrive")

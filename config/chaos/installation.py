@@ -86,5 +86,5 @@ def _set_up() -> None:
     for provider, cap in CAPS.items():
         control.set_limits(provider, Limits(max_concurrency=cap))
     places = [Candidate(LIMITED, "sim-1"), Candidate(PROVIDER, "sim-1")]
-    control.set_route(ROUTE, places, on_error={"rate_limited": "fall_back"}, patience_seconds=1)
+    control.set_route(ROUTE, places, on_error={"rate_limited": "fall_back"})
     budgets.store(Budget(scope="global", limit_usd=Decimal(1000), time_zone="Asia/Tokyo"), clock.now())

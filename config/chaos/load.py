@@ -12,7 +12,7 @@ THREADS = 6
 TRICKLE_PER_SECOND = 6.0
 """How fast it goes on after its end, so that the last faults find work too."""
 QUICK, STREAMED, LONG = "quick", "streamed", "long"
-CANCELLED = "cancelled"
+CANCELLED, ABSURD, REFUSED = "cancelled", "absurd Retry-After", "refused"
 
 KINDS: dict[str, tuple[int, dict[str, Any]]] = {
     QUICK: (60, {"latency_ms": 20, "tokens_per_second": 0, "output_tokens": 24}),
@@ -24,8 +24,8 @@ KINDS: dict[str, tuple[int, dict[str, Any]]] = {
     "unavailable": (2, {"fail": "unavailable", "fail_times": 1}),
     "stalls": (2, {"fail": "stall", "fail_after_tokens": 3, "fail_times": 1, "tokens_per_second": 0}),
     "no usage told": (2, {"usage": False, "latency_ms": 0, "tokens_per_second": 0, "output_tokens": 12}),
-    "absurd Retry-After": (1, {"fail": "rate_limited", "retry_after_seconds": 1_000_000, "fail_times": 1}),
-    "refused": (2, {"fail": "bad_request", "fail_times": 1}),
+    ABSURD: (1, {"fail": "rate_limited", "retry_after_seconds": 1_000_000, "fail_times": 1}),
+    REFUSED: (2, {"fail": "bad_request", "fail_times": 1}),
 }
 """Kinds of tasks with their weights and what the simulated provider does with them."""
 PROVIDER, LIMITED = "remote", "limited"
@@ -38,8 +38,13 @@ def body_of(kind: str, chance: random.Random) -> dict[str, Any]:
     """Return what creates a task of that kind."""
     script = dict(KINDS[kind][1])
     given = {"prompt": f"Number {chance.randrange(10**9)}", "max_output_tokens": 256, "simulate": script}
-    model = ROUTE if kind == "absurd Retry-After" else f"{PROVIDER}/sim-1"
+    model = ROUTE if kind == ABSURD else f"{PROVIDER}/sim-1"
     return {"type": "text.generate", "model": model, "priority": chance.choice(PRIORITIES[1:]), "input": given}
+
+
+def open_gate(client: Client) -> None:
+    """Open, as an operator, the gate that an absurd Retry-After has shut."""
+    client.call("POST", f"/providers/{LIMITED}/circuit", {"mode": "closed", "reason": "chaos"})
 
 
 class Load:
@@ -104,6 +109,8 @@ class Load:
         self.note(key, task_id)
         with self._lock:
             self.kinds[kind] += 1
+        if kind == ABSURD:
+            open_gate(self._client)
         if kind == CANCELLED:
             time.sleep(chance.random())
             self._client.call("POST", f"/tasks/{task_id}/cancel", {}, place=place)

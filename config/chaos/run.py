@@ -11,7 +11,7 @@ from config.chaos import books, invariants, schedule
 from config.chaos.books import Books
 from config.chaos.client import NeverTrue, wait_for
 from config.chaos.installation import CAPS
-from config.chaos.load import LIMITED, PROVIDER
+from config.chaos.load import LIMITED, open_gate
 from config.chaos.scene import Scene, steadily
 from config.chaos.schedule import Size
 from config.chaos.watching import Watch
@@ -78,12 +78,15 @@ def _do(scene: Scene, name: str, episode: Callable[[Scene], None]) -> None:
 
 
 def _wait_for_quiet(scene: Scene) -> None:
-    """Wait until nothing is left to do or to pay; what the absurd Retry-After shut is opened, as an operator would."""
-    scene.client.call("POST", f"/queues/{PROVIDER}/resume")
-    for provider in (PROVIDER, LIMITED):
-        scene.client.call("POST", f"/queues/{provider}/resume")
+    """Wait until nothing is left to do or to pay; what an absurd Retry-After shuts is opened, as an operator would."""
+
+    def is_quiet() -> bool:
+        if steadily(lambda: QueueEntry.objects.waiting().of(LIMITED).exists()):
+            open_gate(scene.client)
+        return steadily(_is_quiet)
+
     try:
-        wait_for(lambda: steadily(_is_quiet), "nothing is left to do", QUIET_SECONDS)
+        wait_for(is_quiet, "nothing is left to do", QUIET_SECONDS)
     except NeverTrue as error:
         scene.broken.append(f"{error} {_left()}")
 

@@ -184,6 +184,16 @@ def test_forced_closed_still_honours_a_retry_after(now: datetime) -> None:
     assert routing.gate(SIM, now).reason == "provider_retry_after"
 
 
+def test_an_operator_who_closes_it_opens_the_gate_of_a_retry_after_too(now: datetime) -> None:
+    control.block(SIM, until=now + timedelta(hours=1), now=now)
+
+    assert not control.close(SIM, cause="a call ended well", now=now)
+    assert control.close(SIM, cause="operator", now=now, force=True)
+
+    assert routing.gate(SIM, now) == Gate()
+    assert not control.close(SIM, cause="operator", now=now, force=True)
+
+
 def test_back_in_automatic_mode_it_asks_for_a_probe(now: datetime) -> None:
     control.set_circuit_mode(SIM, CircuitMode.FORCED_OPEN, now)
 
