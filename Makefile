@@ -61,6 +61,9 @@ test: $(VENV)/.dev ## The whole suite: SQLite and a browser, then PostgreSQL and
 test-scale: $(VENV)/.dev ## The heavy runs
 	@$(PY) -m tests.services -- $(PY) -m tests.run --scale
 
+chaos: $(VENV)/.dev ## Kill, freeze, cut and flood a whole installation for some minutes; every promise must hold (SEED=...)
+	@$(PY) manage.py chaos $(if $(SEED),--seed $(SEED))
+
 bench: $(VENV)/.dev ## Measure the latency from POST to the provider's call, embedded and with services
 	@$(PY) manage.py benchmark latency --json
 
@@ -74,4 +77,4 @@ clean: ## Remove .venv and the tools' caches; what you made in var/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install run services-run check test test-scale bench screenshots messages clean
+.PHONY: help install run services-run check test test-scale chaos bench screenshots messages clean

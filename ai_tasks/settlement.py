@@ -83,11 +83,15 @@ def complete(
     attempts.end(
         attempt, AttemptState.SUCCEEDED, completion.usage, now, first_token_at=first_token_at, request_id=request_id
     )
-    charges.charge(attempt, task, completion.usage, is_running=True, now=now)
+    charges.charge(attempt, task, completion.usage, reason=_untold(completion.usage), is_running=True, now=now)
     values = {"output": output, "usage": charges.public_usage(completion.usage), "error": None}
     outcome.finish(tasks, entry, task, TaskStatus.COMPLETED, now, used_tokens=completion.usage.total, **values)
     breaker.succeeded(attempt, now)
     return True
+
+
+def _untold(usage: Usage) -> str:
+    return "" if usage.source == UsageSource.PROVIDER else "its provider did not say what was used"
 
 
 def _output(task: Any, completion: Completion | Embeddings, said_before: str) -> dict[str, Any]:

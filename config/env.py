@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 env = environ.Env()
 
-SUSPENDED_SECONDS = 10
+SUSPENDED_SECONDS = 5
 """How long a transaction may stand still before PostgreSQL ends it: its process is suspended, and holds up others."""
 BROKERS = {"redis": "redis", "rediss": "redis", "amqp": "rabbitmq", "amqps": "rabbitmq", "memory": "memory"}
 

@@ -110,6 +110,12 @@ class Books:
         """Return the charges that their provider did not tell."""
         return [each for each in self.charges.values() if each.usage_source != "provider"]
 
+    def billed_elsewhere(self) -> dict[str, int]:
+        """Return what the provider billed for the calls of these estimates, and what we charged, in tokens."""
+        ours = {key_of(self._by_pk[each.attempt_id]) for each in self.estimates()}
+        billed = sum(sum(each.tokens) for each in self.calls if each.request_id in ours)
+        return {"billed": billed, "charged": sum(sum(self.charged(self.attempts[key])) for key in ours)}
+
     def _unexplained(self) -> list[str]:
         return [str(each.attempt_id) for each in self.estimates() if not self.reason(each)][:SHOWN]
 

@@ -10,6 +10,7 @@ from django.db import connection
 
 from ai_tasks.accounts.models import Attempt
 from ai_tasks.models import AIGenerationTask
+from config.chaos.books import Books
 from config.chaos.installation import BEATS, CAPS, LEASE_SECONDS, WEBS, WORKERS
 from config.chaos.run import RECLAIM_SECONDS, Verdict, reclaims
 
@@ -31,29 +32,11 @@ def of(verdict: Verdict, wanted: dict[str, Any]) -> dict[str, Any]:
         "kills": _kills(verdict),
         "points_not_reached": dict(scene.crew.missed),
         "zombies": {"leases_taken": len(scene.frozen), "late_writes_rejected": verdict.zombies_rejected},
-        "tasks": {
-            "acknowledged": len(set(scene.load.acknowledged.values())),
-            **_counted(AIGenerationTask.objects.values_list("status", flat=True)),
-        },
+        "tasks": _tasks(verdict),
         "kinds": dict(scene.load.kinds),
         "attempts": _counted(Attempt.objects.values_list("state", flat=True)),
-        "provider": {
-            "calls": len(ours.calls),
-            "extra_calls_by_cause": dict(ours.extra()),
-            "most_at_once": {
-                name: {
-                    "limit": cap,
-                    "held": ours.crowd(name, with_zombies=False),
-                    "with_zombies": ours.crowd(name, with_zombies=True),
-                }
-                for name, cap in CAPS.items()
-            },
-        },
-        "money": {
-            "charges": len(ours.charges),
-            "settled_as_billed": len(ours.settled()),
-            "estimates_by_reason": dict(Counter(ours.reason(each) for each in ours.estimates())),
-        },
+        "provider": _provider(ours),
+        "money": _money(ours),
         "reclaims": _reclaims(verdict),
         "recoveries": [
             {"after": each.after, "seconds": each.seconds, "bound_seconds": each.bound_seconds}
@@ -61,6 +44,34 @@ def of(verdict: Verdict, wanted: dict[str, Any]) -> dict[str, Any]:
         ],
         "drain_seconds": [round(each, 1) for each in scene.crew.drains],
         "durations": verdict.seconds,
+    }
+
+
+def _tasks(verdict: Verdict) -> dict[str, int]:
+    told = len(set(verdict.scene.load.acknowledged.values()))
+    return {"acknowledged": told, **_counted(AIGenerationTask.objects.values_list("status", flat=True))}
+
+
+def _provider(ours: Books) -> dict[str, Any]:
+    most = {
+        name: {
+            "limit": cap,
+            "held": ours.crowd(name, with_zombies=False),
+            "with_zombies": ours.crowd(name, with_zombies=True),
+        }
+        for name, cap in CAPS.items()
+    }
+    return {"calls": len(ours.calls), "extra_calls_by_cause": dict(ours.extra()), "most_at_once": most}
+
+
+def _money(ours: Books) -> dict[str, Any]:
+    """Count the charges: settled as billed, and the others by why."""
+    reasons = Counter(ours.reason(each) for each in ours.estimates())
+    return {
+        "charges": len(ours.charges),
+        "settled_as_billed": len(ours.settled()),
+        "others_by_reason": dict(reasons),
+        "others_billed_tokens": ours.billed_elsewhere(),
     }
 
 
@@ -105,7 +116,7 @@ def as_table(told: dict[str, Any]) -> str:
         f"{told['zombies']['late_writes_rejected']} late writes seen and refused",
         f"{told['provider']['calls']} calls, extra ones by cause: {told['provider']['extra_calls_by_cause']}",
         f"most calls at once: {told['provider']['most_at_once']}",
-        f"{told['money']['settled_as_billed']} charges as billed, estimates: {told['money']['estimates_by_reason']}",
+        f"{told['money']['settled_as_billed']} charges as billed, estimates: {told['money']['others_by_reason']}",
         f"slowest reclaim {told['reclaims']['worst_seconds']} s of {told['reclaims']['bound_seconds']} s",
         *(f"{each['seconds']:6.1f} s of {each['bound_seconds']:.0f} s: {each['after']}" for each in told["recoveries"]),
         *(f"{fault}: {times}" for fault, times in told["faults"].items()),

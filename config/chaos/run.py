@@ -148,10 +148,10 @@ def _taken(scene: Scene) -> list[str]:
 
 def reclaims(scene: Scene, ours: Books) -> list[float]:
     """Return, for each lost attempt, the seconds from its worker's harm until it was taken from it."""
-    harmed_at = {each.pid: each.at for each in scene.crew.harms}
     found = []
     for attempt in ours.lost():
-        pid = scene.boots.get(attempt.worker) if attempt.worker else None
-        if pid in harmed_at and attempt.finished_at:
-            found.append(round(attempt.finished_at.timestamp() - harmed_at[pid], 2))
+        pid, lost_at = scene.boots.get(attempt.worker) if attempt.worker else None, attempt.finished_at
+        before = [each.at for each in scene.crew.harms if lost_at and each.pid == pid and each.at < lost_at.timestamp()]
+        if lost_at and before:
+            found.append(round(lost_at.timestamp() - max(before), 2))
     return found
