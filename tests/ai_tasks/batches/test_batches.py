@@ -11,10 +11,10 @@ from ai_tasks.access.models import ApiKey
 from ai_tasks.accounts.models import LedgerEntry
 from ai_tasks.batches.models import BATCH_MOVES, Batch, BatchStatus
 from ai_tasks.models import AIGenerationTask
+from config.chaos.invariants import violations_at_rest
 from queueing.states import Priority
 from tests.ai_tasks.batches.conftest import CHAT, Caller, begun, jsonl, line, lines_in, many, sent, through
 from tests.engine import plan
-from tests.invariants import violations_at_rest
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

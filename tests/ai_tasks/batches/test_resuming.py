@@ -14,12 +14,12 @@ from ai_tasks.batches import content
 from ai_tasks.batches.models import Batch, BatchLine, StoredFile
 from ai_tasks.compat import batch_files, batch_validation, batch_work
 from ai_tasks.models import AIGenerationTask
+from config.chaos.invariants import violations, violations_at_rest
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import EntryState
 from queueing.stored_jobs import LEASE
 from tests.ai_tasks.batches.conftest import batch_of, begun, carried_on, jsonl, line, many
 from tests.engine import answer, at, at_once, claimed, run_admitted
-from tests.invariants import violations, violations_at_rest
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
