@@ -1,5 +1,6 @@
 """Money is exact on every database, and a budget is never overshot."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -12,7 +13,7 @@ from ai_tasks.accounts.fields import UsdField, to_quantum, usd
 from ai_tasks.accounts.models import Attempt, Budget, BudgetPeriod, Hold, LedgerEntry
 from ai_tasks.models import AIGenerationTask
 from config.chaos.invariants import violations, violations_at_rest
-from providers.types import Usage
+from providers.types import Usage, UsageSource
 from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import NOW, answer, at, at_once, attempt_of, claimed, plan, text_task
 
@@ -179,3 +180,12 @@ def test_many_settle_at_once_and_nothing_is_left_held(alice: User, make_budget: 
     assert outcomes == [True] * 8
     assert set(BudgetPeriod.objects.values_list("held_usd", "spent_usd")) == {(0, 8 * Decimal("0.000003"))}
     assert violations_at_rest() == []
+
+
+def test_a_charge_that_its_provider_did_not_tell_says_so(alice: User) -> None:
+    task = text_task(alice)
+    counted = replace(answer(), usage=Usage(input_tokens=10, output_tokens=5, source=UsageSource.COUNTED))
+
+    tasks.complete(task.pk, claimed().epoch, counted, now=at(1))
+
+    assert LedgerEntry.objects.get().reason == "its provider did not say what was used"
