@@ -6,14 +6,16 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ai_tasks import clock
 from ai_tasks.api.authentication import key_of, user_of
-from ai_tasks.api.once import create_once
+from ai_tasks.api.once import IDEMPOTENCY_KEY, create_once
 from ai_tasks.api.problems import refuse
 from ai_tasks.batches.models import Batch, BatchStatus, StoredFile
+from ai_tasks.compat import batch_documents as documents
 from ai_tasks.compat.batch_documents import WINDOW, BatchCreate
 from ai_tasks.compat.lists import id_in, listed, stamp
 from ai_tasks.compat.views import CompatView
@@ -27,11 +29,28 @@ DEFAULT_LISTED, MOST_LISTED = 20, 100
 class Batches(CompatView):
     """`/v1/batches`"""
 
+    @extend_schema(
+        exclude=False,
+        operation_id="listBatches",
+        summary="List batches",
+        tags=["batches"],
+        parameters=[documents.limit(MOST_LISTED, DEFAULT_LISTED), documents.AFTER, documents.ORDER],
+        responses={200: documents.BatchList, **documents.answers(400)},
+    )
     def get(self, request: Request) -> Response:
         """Return the caller's batches, newest first."""
         found = Batch.objects.filter(owner=user_of(request))
         return Response(listed(request, found, shape, prefix="batch_", default=DEFAULT_LISTED, most=MOST_LISTED))
 
+    @extend_schema(
+        exclude=False,
+        operation_id="createBatch",
+        summary="Create a batch",
+        tags=["batches"],
+        parameters=[IDEMPOTENCY_KEY],
+        request=BatchCreate,
+        responses={200: documents.BatchDocument, **documents.answers(404, 409)},
+    )
     def post(self, request: Request) -> Response:
         """Note the batch; its file is read soon after."""
         wish = BatchCreate(data=request.data)
@@ -52,6 +71,13 @@ class Batches(CompatView):
 class OneBatch(CompatView):
     """`/v1/batches/{id}`"""
 
+    @extend_schema(
+        exclude=False,
+        operation_id="getBatch",
+        summary="Show a batch",
+        tags=["batches"],
+        responses={200: documents.BatchDocument, **documents.answers(404)},
+    )
     def get(self, request: Request, batch_id: str) -> Response:
         """Return the batch as far as it is."""
         return Response(shape(find_batch(request, batch_id)))
@@ -60,6 +86,14 @@ class OneBatch(CompatView):
 class CancelBatch(CompatView):
     """`/v1/batches/{id}/cancel`"""
 
+    @extend_schema(
+        exclude=False,
+        operation_id="cancelBatch",
+        summary="Cancel a batch",
+        tags=["batches"],
+        request=None,
+        responses={200: documents.BatchDocument, **documents.answers(404, 409)},
+    )
     def post(self, request: Request, batch_id: str) -> Response:
         """Have it stopped, and what is done written into its files; again it is the same."""
         batch = find_batch(request, batch_id)

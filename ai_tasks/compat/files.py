@@ -8,17 +8,20 @@ from django.db import transaction
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ai_tasks import clock
 from ai_tasks.api.authentication import user_of
-from ai_tasks.api.once import create_once
+from ai_tasks.api.once import IDEMPOTENCY_KEY, create_once
 from ai_tasks.api.problems import Refused, refuse
 from ai_tasks.api.streams import stands_for
 from ai_tasks.batches import content
 from ai_tasks.batches.models import StoredFile
+from ai_tasks.compat import batch_documents as documents
 from ai_tasks.compat import uploads
 from ai_tasks.compat.lists import id_in, listed, stamp
 from ai_tasks.compat.views import CompatView
@@ -33,6 +36,19 @@ class Files(CompatView):
 
     parser_classes = (MultiPartParser,)
 
+    @extend_schema(
+        exclude=False,
+        operation_id="listFiles",
+        summary="List files",
+        tags=["files"],
+        parameters=[
+            documents.PURPOSE,
+            documents.limit(MOST_LISTED, MOST_LISTED),
+            documents.AFTER,
+            documents.ORDER,
+        ],
+        responses={200: documents.FileList, **documents.answers(400)},
+    )
     def get(self, request: Request) -> Response:
         """Return the caller's files, newest first unless `order=asc`."""
         found = _there(request)
@@ -40,6 +56,15 @@ class Files(CompatView):
             found = found.filter(purpose=purpose) if purpose in StoredFile.Purpose else found.none()
         return Response(listed(request, found, shape, prefix="file-", default=MOST_LISTED, most=MOST_LISTED))
 
+    @extend_schema(
+        exclude=False,
+        operation_id="uploadFile",
+        summary="Upload a file of requests",
+        tags=["files"],
+        parameters=[IDEMPOTENCY_KEY],
+        request={"multipart/form-data": documents.FileCreate},
+        responses={200: documents.FileDocument, **documents.answers(404, 409)},
+    )
     def post(self, request: Request) -> Response:
         """Keep the file; it is written in blocks, and seen when all of it is there."""
         file, body = uploads.received(request, now := clock.now())
@@ -64,10 +89,24 @@ class Files(CompatView):
 class File(CompatView):
     """`/v1/files/{id}`"""
 
+    @extend_schema(
+        exclude=False,
+        operation_id="getFile",
+        summary="Describe a file",
+        tags=["files"],
+        responses={200: documents.FileDocument, **documents.answers(404)},
+    )
     def get(self, request: Request, file_id: str) -> Response:
         """Return the file's description."""
         return Response(shape(find_file(request, file_id)))
 
+    @extend_schema(
+        exclude=False,
+        operation_id="deleteFile",
+        summary="Delete a file",
+        tags=["files"],
+        responses={200: documents.FileDeleted, **documents.answers(404)},
+    )
     def delete(self, request: Request, file_id: str) -> Response:
         """Delete it; a batch that reads it goes on."""
         file = find_file(request, file_id)
@@ -79,6 +118,13 @@ class File(CompatView):
 class FileContent(CompatView):
     """`/v1/files/{id}/content`"""
 
+    @extend_schema(
+        exclude=False,
+        operation_id="getFileContent",
+        summary="Download a file",
+        tags=["files"],
+        responses={(200, "application/jsonl"): OpenApiTypes.BINARY, **documents.answers(404)},
+    )
     def get(self, request: Request, file_id: str) -> Response:
         """Return, as 202, which file is to be sent."""
         file = find_file(request, file_id)

@@ -29,6 +29,8 @@ SEEN = [
     "/webhook-deliveries/{delivery_id}/resend",
 ]
 
+SEEN_UNDER_V1 = ["/files", "/files/{file_id}", "/files/{file_id}/content", "/batches", "/batches/{batch_id}/cancel"]
+
 
 def test_the_description_is_valid_and_complete() -> None:
     out = StringIO()
@@ -37,6 +39,8 @@ def test_the_description_is_valid_and_complete() -> None:
 
     for path in SEEN:
         assert f"  /api/v1{path}:\n" in out.getvalue()
+    for path in SEEN_UNDER_V1:
+        assert f"  /v1{path}:\n" in out.getvalue()
     assert out.getvalue().startswith("openapi: 3.1")
     assert "Name three rivers of Japan." in out.getvalue()
 
