@@ -45,6 +45,11 @@ services-run: $(VENV)/.dev ## Run PostgreSQL, Redis, daphne, two workers and bea
 check: $(VENV)/.dev ## Format, lint, types, import rules, migrations, translations, API schema, system checks
 	@$(VENV)/bin/ruff format --check --quiet . || { echo "Some files are not formatted: run $(VENV)/bin/ruff format" >&2; exit 1; }
 	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/bandit --quiet --configfile pyproject.toml --severity-level medium -r ai_tasks chat config providers queueing
+	@audit=$$($(VENV)/bin/pip-audit --progress-spinner off --disable-pip --no-deps -r constraints.txt 2>&1) || { \
+	  if grep -q vulnerabilit <<<"$$audit"; then echo "$$audit" >&2; exit 1; fi; \
+	  echo "Dependencies not audited: no advisories can be fetched from here." >&2; }; \
+	skipped=$$(grep -c "could not be audited" <<<"$$audit"); [ "$$skipped" = 0 ] || echo "$$skipped dependencies not audited: their advisories are not to be had here." >&2
 	@$(VENV)/bin/mypy .
 	@$(VENV)/bin/lint-imports --no-logo
 	@$(PY) manage.py makemigrations --check --dry-run
@@ -63,6 +68,11 @@ test-scale: $(VENV)/.dev ## The heavy runs
 
 chaos: $(VENV)/.dev ## Kill, freeze, cut and flood a whole installation for some minutes; every promise must hold (SEED=...)
 	@$(PY) manage.py chaos $(if $(SEED),--seed $(SEED))
+
+fuzz: $(VENV)/.dev ## Fuzz what reads strangers' bytes, guided by coverage, SECONDS_EACH (30)
+	@for target in sse body frame chat responses anthropic gemini; do printf "%-10s " $$target; \
+	  said=$$($(PY) -W ignore -m tests.fuzzing $$target -max_total_time=$(or $(SECONDS_EACH),30) 2>&1) || { echo "$$said" >&2; exit 1; }; \
+	  grep "^Done" <<<"$$said"; done
 
 bench: $(VENV)/.dev ## Measure the latency from POST to the provider's call, embedded and with services
 	@$(PY) manage.py benchmark latency --json

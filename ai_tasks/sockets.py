@@ -116,7 +116,7 @@ class JsonSocket(AsyncWebsocketConsumer):
 
     async def _serve(self, text: str | None) -> None:
         try:
-            frame = _frame_of(text)
+            frame = frame_of(text)
             await self._handler_of(frame["type"])(frame)
         except (FrameError, TaskError) as error:
             await self.say("error", code=error.code, detail=error.detail)
@@ -182,7 +182,8 @@ class JsonSocket(AsyncWebsocketConsumer):
         await asyncio.gather(*jobs, return_exceptions=True)
 
 
-def _frame_of(text: str | None) -> dict[str, Any]:
+def frame_of(text: str | None) -> dict[str, Any]:
+    """Return a client's frame; raises FrameError, or InvalidInput for what cannot be stored."""
     if text is None:
         raise FrameError("invalid_input", "Frames are text.")
     try:

@@ -11,6 +11,7 @@ from config import login
 admin.site.site_header = admin.site.site_title = "Tasuki"
 admin.site.index_title = _("All records")
 admin.site.enable_nav_sidebar = False
+admin.site.login_form = login.AdminLoginForm
 
 urlpatterns = [
     path("admin/ops/", include("ai_tasks.ops.urls")),
@@ -19,7 +20,11 @@ urlpatterns = [
     path("v1/", include("ai_tasks.compat.urls")),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
-    path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path(
+        "login/",
+        auth.LoginView.as_view(redirect_authenticated_user=True, authentication_form=login.LoginForm),
+        name="login",
+    ),
     path("login/once/<str:uidb64>/<str:token>/", login.once, name="login-once"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("i18n/", include("django.conf.urls.i18n")),

@@ -1,0 +1,77 @@
+"""What a whole run writes, database, logs and all, holds none of the secrets that went through it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.programs import Standalone
+from config.stack import BASE_DIR
+from tests.flows.client import Api, eventually
+from tests.providers import servers
+
+pytestmark = pytest.mark.stack
+
+PROVIDER_KEY = "sk-proj-Wh0leRun0123456789-secret_ABC"
+
+
+def made(api: Api, path: str, **body: Any) -> Any:
+    status, answer = api.call("POST", path, body)
+    assert status in (200, 201, 202), answer
+    return answer
+
+
+def test_no_file_of_an_installation_holds_a_secret(tmp_path: Path) -> None:
+    said = json.dumps({"error": {"message": f"Bad key {PROVIDER_KEY}", "type": PROVIDER_KEY, "code": PROVIDER_KEY}})
+    refusal = servers.response(said, status="401 Unauthorized", X_Key=PROVIDER_KEY)
+    with servers.vendor(refusal) as vendor:
+        server = Standalone(tmp_path, OPENAI_API_KEY=PROVIDER_KEY, OPENAI_BASE_URL=vendor.url)
+        server.start()
+        secrets = live_through(server)
+        assert server.stop() == 0
+        assert vendor.header("authorization") == f"Bearer {PROVIDER_KEY}"
+
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    written = {path.relative_to(tmp_path): path.read_bytes() for path in files}
+    assert any(b"authentication" in text for text in written.values())
+    found = [(path, name) for path, text in written.items() for name, secret in secrets.items() if secret in text]
+    assert found == []
+
+
+def live_through(server: Standalone) -> dict[str, bytes]:
+    """Use everything that has a secret; return the secrets by name."""
+    command = [
+        sys.executable,
+        str(BASE_DIR / "manage.py"),
+        "createapikey",
+        "admin",
+        "--scope",
+        "keys",
+        "--scope",
+        "tasks",
+    ]
+    made_here = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=True)
+    api = Api(server.url, made_here.stdout.split()[-1])
+    key = made(api, "/keys", name="of a service", scopes=["tasks"])
+    rotated = made(api, f"/keys/{key['id']}/rotate", overlap_seconds=60)
+    hook = made(api, "/webhook-endpoints", url="https://hooks.example/")
+    ticket = made(api, "/ws-tickets")
+    tasks = [
+        api.submit("Who are you?", model="openai/gpt-5", wait=0),
+        Api(server.url, rotated["key"]).submit("Who am I?", wait=5),
+        Api(server.url, key["key"]).submit("Who was I?", fail="server_error", wait=0),
+    ]
+    assert Api(server.url, f"{key['key'][:-3]}xyz").call("GET", "/tasks")[0] == 401
+    eventually(lambda: api.task(tasks[0]["id"])["attempts"], "the provider has answered")
+    eventually(lambda: api.task(tasks[0]["id"])["attempts"][0]["error"], "its refusal is written down")
+    return {
+        "the provider's key": PROVIDER_KEY.encode(),
+        "an API key": api.key.encode(),
+        "an API key made over REST": key["key"].encode(),
+        "a rotated API key": rotated["key"].encode(),
+        "a webhook's secret": hook["secret"].encode(),
+        "a ticket": ticket["ticket"].encode(),
+    }
