@@ -1,7 +1,7 @@
 """One run: load and faults, quiet, verdict."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,7 +110,10 @@ def judge(scene: Scene, watch: Watch) -> Verdict:
     ours = Books(books.calls_in(scene.simulator.lines()), harmed, scene.boots)
     checks: list[Check] = [(rule, [seen]) for rule, seen in watch.broken.items()]
     checks += [*invariants.checks(), *invariants.checks_at_rest(), *ours.checks(dict(CAPS))]
-    checks += [*_accepted(scene), ("dead letter without a reason", _unexplained_letters())]
+    checks += [
+        *accepted(scene.load.acknowledged, scene.load.unanswered),
+        ("dead letter without a reason", _unexplained_letters()),
+    ]
     rejected = books.late_traces(scene.frozen)
     checks += [
         ("write of a zombie that was taken", _taken(scene)),
@@ -121,14 +124,14 @@ def judge(scene: Scene, watch: Watch) -> Verdict:
     return Verdict(scene, watch, ours, checks, rejected)
 
 
-def _accepted(scene: Scene) -> list[Check]:
-    """Every acknowledged id is a task, no key made two, and no task is nobody's."""
+def accepted(acknowledged: Mapping[str, str], unanswered: Sequence[str] = ()) -> list[Check]:
+    """Check that every acknowledged id, here by its key, is a task, that no key made two, and no task is nobody's."""
     stored = {str(pk) for pk in AIGenerationTask.objects.values_list("pk", flat=True)}
-    told = set(scene.load.acknowledged.values())
+    told = set(acknowledged.values())
     return [
         ("acknowledged task that is lost", sorted(told - stored)[:5]),
         ("task that nobody was told of", sorted(stored - told)[:5]),
-        ("submission without an answer", scene.load.unanswered[:5]),
+        ("submission without an answer", list(unanswered[:5])),
     ]
 
 
