@@ -67,7 +67,7 @@ test-scale: $(VENV)/.dev ## The heavy runs
 	@$(PY) -m tests.services -- $(PY) -m tests.run --scale
 
 chaos: $(VENV)/.dev ## Kill, freeze, cut and flood a whole installation for some minutes; every promise must hold (SEED=...)
-	@$(PY) manage.py chaos $(if $(SEED),--seed $(SEED))
+	@$(PY) manage.py chaos --controls $(if $(SEED),--seed $(SEED))
 
 fuzz: $(VENV)/.dev ## Fuzz what reads strangers' bytes, guided by coverage, SECONDS_EACH (30)
 	@for target in sse body frame chat responses anthropic gemini; do printf "%-10s " $$target; \

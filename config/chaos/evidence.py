@@ -47,6 +47,12 @@ def of(verdict: Verdict, wanted: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def of_controls(told: dict[str, Any], controls: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what broken guards showed; one that was not seen breaks the promise that the rules can fail."""
+    unseen = [f"{name} was not seen: no {each['rule']}" for name, each in controls.items() if not each["is_seen"]]
+    return {"controls": controls, "broken": told["broken"] + unseen}
+
+
 def _tasks(verdict: Verdict) -> dict[str, int]:
     told = len(set(verdict.scene.load.acknowledged.values()))
     return {"acknowledged": told, **_counted(AIGenerationTask.objects.values_list("status", flat=True))}
@@ -123,6 +129,7 @@ def as_table(told: dict[str, Any]) -> str:
         f"{told['durations']}",
         "",
         *(f"{'holds ' if holds else 'BROKEN'}  no {rule}" for rule, holds in told["invariants"].items()),
+        *(f"{'seen  ' if each['is_seen'] else 'UNSEEN'}  {name}" for name, each in told.get("controls", {}).items()),
         *(f"\n{each}" for each in told["broken"]),
     ]
     return "\n".join(lines)

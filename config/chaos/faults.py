@@ -4,7 +4,9 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 import psycopg
 
@@ -12,7 +14,8 @@ from ai_tasks.accounts.models import Attempt
 from ai_tasks.admission import Dispatch
 from ai_tasks.dispatch import send
 from ai_tasks.models import AIGenerationTask
-from config.chaos.client import wait_for
+from config.chaos.books import late_traces
+from config.chaos.client import NeverTrue, wait_for
 from config.chaos.load import LONG, PROVIDER, QUICK, REFUSED, body_of
 from config.chaos.scene import Scene, steadily
 from queueing.models import DeadLetter, QueueEntry
@@ -24,6 +27,7 @@ RECLAIM_SECONDS = 75.0
 """A lease, two sweeps, and what starting workers take on a busy machine."""
 RARE = {"sweeping": 1, "swept": 1, "batched": 1, "planned": 3, "planning": 2, "submitting": 3, "submitted": 3}
 """After how many times of coming by the process ends, where it comes by seldom; elsewhere after some more."""
+HEARD_SECONDS = 12.0
 STORM = 12
 
 Episode = Callable[[Scene], None]
@@ -83,6 +87,13 @@ def freeze(scene: Scene, count: int) -> None:
         scene.crew.thaw(names)
     scene.recovered("workers were frozen", time.monotonic() - frozen_at, RECLAIM_SECONDS)
     scene.frozen += sorted(held)
+    _hear_them_out(held)
+
+
+def _hear_them_out(held: set[tuple[UUID, int]]) -> None:
+    """Wait for a while until they have said what they believe that they did; `judge` counts what was refused."""
+    with suppress(NeverTrue):
+        wait_for(lambda: steadily(lambda: late_traces(held)) == len(held), "late writes", HEARD_SECONDS)
 
 
 def kill_all_workers(scene: Scene) -> None:

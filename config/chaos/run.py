@@ -1,6 +1,7 @@
 """One run: load and faults, quiet, verdict."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from config.chaos.watching import Watch
 from queueing.models import DeadLetter, QueueEntry
 
 QUIET_SECONDS = 240.0
+TELL_SECONDS = 15.0
 RECLAIM_SECONDS = 75.0
 EXPLAINED = ("not_retryable", "tries_used_up", "deadline", "crashed", "operator")
 """Reasons of dead letters that the work or a fault explains."""
@@ -80,7 +82,13 @@ def _do(scene: Scene, name: str, episode: Callable[[Scene], None]) -> None:
 def _wait_for_quiet(scene: Scene) -> None:
     """Wait until nothing is left to do or to pay; what an absurd Retry-After shuts is opened, as an operator would."""
 
+    tell_at = time.monotonic()
+
     def is_quiet() -> bool:
+        nonlocal tell_at
+        if time.monotonic() > tell_at:
+            tell_at = time.monotonic() + TELL_SECONDS
+            scene.told(f"          left: {steadily(_left)}")
         if steadily(lambda: QueueEntry.objects.waiting().of(LIMITED).exists()):
             open_gate(scene.client)
         return steadily(_is_quiet)
@@ -91,9 +99,11 @@ def _wait_for_quiet(scene: Scene) -> None:
         scene.broken.append(f"{error} {_left()}")
 
 
-def _left() -> list[str]:
-    rows = QueueEntry.objects.values_list("provider", "state", "parked_reason", "parked_until", "is_quarantined")
-    return [" ".join(map(str, row)) for row in rows[:10]]
+def _left() -> dict[str, int]:
+    """Count what is not done, by where it stands, and what is not paid."""
+    rows = QueueEntry.objects.values_list("provider", "state", "parked_reason", "is_quarantined")
+    found = Counter(" ".join(map(str, filter(None, row))) for row in rows)
+    return dict(found) | {"started": Attempt.objects.filter(started_at__isnull=False, ledger=None).count()}
 
 
 def _is_quiet() -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from config.chaos import evidence, installation, run
+from config.chaos import controlling, evidence, installation, run
 from config.chaos.schedule import Size
 from config.local_services import die_with_parent, throw_away_folder
 from config.stack import BASE_DIR
@@ -35,6 +35,7 @@ class Command(BaseCommand):
         parser.add_argument("--seconds", type=float, default=90, help="over which time; the faults may take longer")
         parser.add_argument("--evidence", type=Path, metavar="FILE", help="write what was seen as JSON")
         parser.add_argument("--json", action="store_true", help="print that JSON, not the table")
+        parser.add_argument("--controls", action="store_true", help="then break three guards, and see that it is seen")
         parser.add_argument("--here", action="store_true", help=SUPPRESS)
 
     def handle(self, *, here: bool, **options: Any) -> None:
@@ -53,6 +54,7 @@ class Command(BaseCommand):
         """Run in a process whose settings are the installation's, and return what it wrote."""
         with throw_away_folder("chaos") as folder:
             arguments = [f"--{name}={options[name]}" for name in ("seed", "tasks", "seconds")]
+            arguments += ["--controls"] if options["controls"] else []
             result = folder / "evidence.json"
             command = [sys.executable, str(BASE_DIR / "manage.py"), "chaos", "--here", *arguments]
             code = subprocess.call(
@@ -70,7 +72,10 @@ class Command(BaseCommand):
         wanted = {name: options[name] for name in ("seed", "tasks", "seconds")}
         with installation.running(Path(settings.VAR_DIR), **wanted) as scene:
             scene.told = self._say
-            told = evidence.of(run.run(scene, seed=options["seed"], size=Size()), wanted)
+            verdict = run.run(scene, seed=options["seed"], size=Size())
+            told = evidence.of(verdict, wanted)
+            if options["controls"]:
+                told |= evidence.of_controls(told, controlling.control_all(scene, verdict.watch))
         options["evidence"].write_text(json.dumps(told), encoding="utf-8")
         return told
 
