@@ -74,6 +74,9 @@ fuzz: $(VENV)/.dev ## Fuzz what reads strangers' bytes, guided by coverage, SECO
 	  said=$$($(PY) -W ignore -m tests.fuzzing $$target -max_total_time=$(or $(SECONDS_EACH),30) 2>&1) || { echo "$$said" >&2; exit 1; }; \
 	  grep "^Done" <<<"$$said"; done
 
+soak: $(VENV)/.dev ## The same for half an hour, with an eye on leaks; the evidence goes to var/soak.json (SOAK_SECONDS=1800)
+	@mkdir -p var && $(PY) manage.py chaos --soak --evidence var/soak.json $(if $(SOAK_SECONDS),--seconds $(SOAK_SECONDS))
+
 bench: $(VENV)/.dev ## Measure the latency from POST to the provider's call, embedded and with services
 	@$(PY) manage.py benchmark latency --json
 
@@ -87,4 +90,4 @@ clean: ## Remove .venv and the tools' caches; what you made in var/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install run services-run check test test-scale chaos bench screenshots messages clean
+.PHONY: help install run services-run check test test-scale chaos soak bench screenshots messages clean

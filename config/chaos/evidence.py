@@ -44,6 +44,7 @@ def of(verdict: Verdict, wanted: dict[str, Any]) -> dict[str, Any]:
         ],
         "drain_seconds": [round(each, 1) for each in scene.crew.drains],
         "durations": verdict.seconds,
+        "peaks_by_fifth": verdict.peaks,
     }
 
 

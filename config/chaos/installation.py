@@ -24,7 +24,7 @@ from providers import control
 from providers.types import Candidate, Limits
 
 LEASE_SECONDS, GRACE_SECONDS = 6, 20
-CAPS: dict[str, int] = {PROVIDER: 40, LIMITED: 4}
+CAPS: dict[str, int] = {PROVIDER: 16, LIMITED: 3}
 """The most calls at once, by provider."""
 WEBS, WORKERS, BEATS = 2, 3, 2
 PORTS = "TASUKI_CHAOS_PORTS"
@@ -48,7 +48,7 @@ def environment(folder: Path) -> dict[str, str]:
         "AI_PROVIDERS": json.dumps({PROVIDER: provider, LIMITED: provider}),
         "AI_LEASE_SECONDS": str(LEASE_SECONDS),
         "AI_LOST_CHARGE_GRACE_SECONDS": str(GRACE_SECONDS),
-        "AI_WORKER_THREADS": "32",
+        "AI_WORKER_THREADS": "16",
         "AI_DISPATCHER": "false",
     }
 

@@ -55,6 +55,8 @@ class Load:
         """Task ids by Idempotency-Key."""
         self.kinds: Counter[str] = Counter()
         self.unanswered: list[str] = []
+        self.is_full = False
+        """Does so much wait that more would say nothing? A machine that is busy otherwise takes longer, not more."""
         self._client, self._seed, self._tasks, self._seconds = client, seed, tasks, seconds
         self._lock, self._over = threading.Lock(), threading.Event()
         self._number = 0
@@ -92,10 +94,10 @@ class Load:
                 is_extra = self._number >= self._tasks
                 if is_extra and self._over.is_set():
                     return None
-                if self._over.is_set() or time.monotonic() >= self._due(self._number):
+                if not self.is_full and (self._over.is_set() or time.monotonic() >= self._due(self._number)):
                     self._number += 1
                     return self._number - 1
-            self._over.wait(0.02)
+            time.sleep(0.02)
 
     def _due(self, number: int) -> float:
         extra = max(0, number - self._tasks)

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from ai_tasks.accounts.models import Attempt, Hold, LedgerEntry
@@ -11,6 +12,7 @@ from ai_tasks.models import AIGenerationTask
 from config.chaos import books, invariants, schedule
 from config.chaos.books import Books
 from config.chaos.client import NeverTrue, wait_for
+from config.chaos.flatness import Sampler
 from config.chaos.installation import CAPS
 from config.chaos.load import LIMITED, open_gate
 from config.chaos.scene import Scene, steadily
@@ -18,7 +20,7 @@ from config.chaos.schedule import Size
 from config.chaos.watching import Watch
 from queueing.models import DeadLetter, QueueEntry
 
-QUIET_SECONDS = 240.0
+QUIET_SECONDS = 600.0
 TELL_SECONDS = 15.0
 RECLAIM_SECONDS = 75.0
 EXPLAINED = ("not_retryable", "tries_used_up", "deadline", "crashed", "operator")
@@ -38,6 +40,8 @@ class Verdict:
     """Every rule, with some that break it."""
     zombies_rejected: int
     seconds: dict[str, float] = field(default_factory=dict)
+    peaks: dict[str, list[float]] = field(default_factory=dict)
+    """Of memory, threads, files, connections and tables, in each fifth of the time."""
 
     @property
     def broken(self) -> list[str]:
@@ -45,28 +49,41 @@ class Verdict:
         return [f"{rule}: {', '.join(map(str, rows))}" for rule, rows in self.checks if rows]
 
 
-def run(scene: Scene, *, seed: int, size: Size) -> Verdict:
-    """Let the schedule happen to the installation under load; then wait for quiet and judge."""
-    began = time.monotonic()
-    watch = Watch(scene)
+def run(scene: Scene, *, seed: int, seconds: float = 0) -> Verdict:
+    """Let the schedule happen to the installation under load, once or for so long; then wait for quiet and judge."""
+    began, watch, sampler = time.monotonic(), Watch(scene), Sampler(scene.crew)
     watch.start()
+    sampler.start()
     scene.load.start()
-    for name, episode in schedule.episodes(seed, size):
-        scene.told(f"{time.monotonic() - began:6.1f} s  {name}")
-        _do(scene, name, episode)
-    scene.told(f"{time.monotonic() - began:6.1f} s  the last tasks")
+    _befall(scene, seed, began, seconds)
+    sampler.finish()
     scene.load.finish()
     loaded = time.monotonic()
     _wait_for_quiet(scene)
     quiet = time.monotonic()
     watch.finish()
     verdict = judge(scene, watch)
+    verdict.peaks = sampler.peaks()
+    if seconds:
+        verdict.checks.append(("measure that goes on growing", sampler.growing()))
     verdict.seconds = {
         "under load": round(loaded - began, 1),
         "until quiet": round(quiet - loaded, 1),
         "judging": round(time.monotonic() - quiet, 1),
     }
     return verdict
+
+
+def _befall(scene: Scene, seed: int, began: float, seconds: float) -> None:
+    """Go through the schedule, and, in a soak, through the next seed's until the time is over."""
+    for number in count():
+        for name, episode in schedule.episodes(seed + number, Size()):
+            scene.told(f"{time.monotonic() - began:6.1f} s  {name}")
+            _do(scene, name, episode)
+            if seconds and time.monotonic() - began > seconds:
+                return
+        if time.monotonic() - began >= seconds:
+            return
 
 
 def _do(scene: Scene, name: str, episode: Callable[[Scene], None]) -> None:

@@ -1,14 +1,16 @@
 """Looks at the whole database again and again while faults go on: what must be true at any moment."""
 
 import threading
-from collections import Counter
 
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
 from config.chaos import invariants
 from config.chaos.scene import Scene
+from queueing.models import QueueEntry
 
 EVERY_SECONDS = 1.0
+ENOUGH = 250
+"""Live entries from which on no more are submitted for now."""
 
 
 class Watch:
@@ -18,7 +20,6 @@ class Watch:
         self.looks = 0
         self.broken: dict[str, str] = {}
         """The first sight of each broken rule."""
-        self.most_running: Counter[str] = Counter()
         self._scene, self._over = scene, threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -46,6 +47,7 @@ class Watch:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             found = invariants.checks()
             self._scene.look_at_workers()
+            self._scene.load.is_full = QueueEntry.objects.count() > ENOUGH
         self.looks += 1
         for rule, rows in found:
             if rows:

@@ -17,7 +17,6 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from config.chaos import controlling, evidence, installation, run
-from config.chaos.schedule import Size
 from config.local_services import die_with_parent, throw_away_folder
 from config.stack import BASE_DIR
 
@@ -31,8 +30,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take how much, how long, and where the evidence goes."""
         parser.add_argument("--seed", type=int, default=None, help="default: by chance; the evidence names it")
-        parser.add_argument("--tasks", type=int, default=2_000, help="how many are submitted at least")
-        parser.add_argument("--seconds", type=float, default=90, help="over which time; the faults may take longer")
+        parser.add_argument("--tasks", type=int, help="how many are submitted at least; default: 2,000, or 100,000")
+        parser.add_argument("--seconds", type=float, help="over which time; default: 90, or half an hour")
+        parser.add_argument("--soak", action="store_true", help="go on for that time, and look for leaks")
         parser.add_argument("--evidence", type=Path, metavar="FILE", help="write what was seen as JSON")
         parser.add_argument("--json", action="store_true", help="print that JSON, not the table")
         parser.add_argument("--controls", action="store_true", help="then break three guards, and see that it is seen")
@@ -40,6 +40,8 @@ class Command(BaseCommand):
 
     def handle(self, *, here: bool, **options: Any) -> None:
         """Run, print, and end with an error where a promise did not hold."""
+        for name, (short, long) in {"tasks": (2_000, 100_000), "seconds": (90.0, 1_800.0)}.items():
+            options[name] = options[name] or (long if options["soak"] else short)
         options["seed"] = random.randrange(10**6) if options["seed"] is None else options["seed"]  # noqa: S311
         told = self._run_here(options) if here else self._run_apart(options)
         if here:
@@ -54,7 +56,7 @@ class Command(BaseCommand):
         """Run in a process whose settings are the installation's, and return what it wrote."""
         with throw_away_folder("chaos") as folder:
             arguments = [f"--{name}={options[name]}" for name in ("seed", "tasks", "seconds")]
-            arguments += ["--controls"] if options["controls"] else []
+            arguments += [f"--{name}" for name in ("controls", "soak") if options[name]]
             result = folder / "evidence.json"
             command = [sys.executable, str(BASE_DIR / "manage.py"), "chaos", "--here", *arguments]
             code = subprocess.call(
@@ -72,7 +74,7 @@ class Command(BaseCommand):
         wanted = {name: options[name] for name in ("seed", "tasks", "seconds")}
         with installation.running(Path(settings.VAR_DIR), **wanted) as scene:
             scene.told = self._say
-            verdict = run.run(scene, seed=options["seed"], size=Size())
+            verdict = run.run(scene, seed=options["seed"], seconds=options["seconds"] if options["soak"] else 0)
             told = evidence.of(verdict, wanted)
             if options["controls"]:
                 told |= evidence.of_controls(told, controlling.control_all(scene, verdict.watch))
