@@ -99,11 +99,16 @@ async def _measure(stack: Stack, port: int, key: str, count: int, streaming: int
     for each in clients[:streaming]:
         if each.socket:
             each.socket.send("message.send", content="Go on", client_id="1", simulate=script)
-    async with asyncio.timeout(PATIENCE_SECONDS + seconds):
-        await asyncio.gather(*(each.has_ended.wait() for each in clients[:streaming]))
-    for job in (sampling, *listening):
-        job.cancel()
-    await asyncio.gather(sampling, *listening, return_exceptions=True)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS + seconds):
+            await asyncio.gather(*(each.has_ended.wait() for each in clients[:streaming]))
+    finally:
+        for job in (sampling, *listening):
+            job.cancel()
+        await asyncio.gather(sampling, *listening, return_exceptions=True)
+        for each in clients:
+            if each.socket:
+                each.socket.close()
     return _summary(clients[:streaming], flushed, _stored(stack.postgres.url()), count)
 
 

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from ai_tasks import submission, sweeps
 from ai_tasks.models import AIGenerationTask
+from ai_tasks.ops.queues import move_to_class
 from ai_tasks.states import TaskStatus
 from config.chaos.invariants import violations
 from providers import control
@@ -199,7 +200,7 @@ class Engine(RuleBasedStateMachine):
     @rule(data=strategies.data(), priority=strategies.sampled_from(Priority))
     def reorder(self, data: Any, priority: Priority) -> None:
         if task := self.chosen(data, "waiting"):
-            assert TaskQueue.objects.reorder_by_priority({task.id: priority}) == 1
+            assert set(move_to_class([task.id], priority, now=self.now)) == {task.id}
             task.priority, task.order = priority, self.next_order()
 
     @rule()
