@@ -257,6 +257,8 @@ AI_WEBHOOK_ALLOW_PRIVATE = env.boolean("AI_WEBHOOK_ALLOW_PRIVATE", default=False
 """May webhooks go to private, loopback and link-local addresses? Whoever has an API key then reaches into yours."""
 AI_WEBHOOK_THREADS = env.integer("AI_WEBHOOK_THREADS", 2, least=1)
 """Threads of a worker process that only send webhooks, each up to 20 at once."""
+AI_METRICS_TOKEN = env.text("METRICS_TOKEN")
+"""What Prometheus brings to /metrics as a bearer token; empty: anybody may read it."""
 AI_ENVIRONMENT = env.text("AI_ENVIRONMENT", "")
 """What the console calls this installation in its head, as `production`; empty: nothing."""
 AI_ALERT_EMAILS = env.words("AI_ALERT_EMAILS", [])

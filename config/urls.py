@@ -20,6 +20,7 @@ urlpatterns = [
     path("v1/", include("ai_tasks.compat.urls")),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", health.metrics, name="metrics"),
     path(
         "login/",
         auth.LoginView.as_view(redirect_authenticated_user=True, authentication_form=login.LoginForm),

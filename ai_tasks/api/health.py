@@ -6,16 +6,22 @@ from collections.abc import Awaitable
 
 from celery import current_app
 from channels.layers import get_channel_layer
+from django.conf import settings
 from django.db import connection
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.crypto import constant_time_compare
 from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from ai_tasks.delivery import in_thread
+from ai_tasks.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 2.0
 NO_STORE = {"Cache-Control": "no-store"}
+_registry = CollectorRegistry(auto_describe=False)
+_registry.register(Metrics())
 
 
 @require_safe
@@ -42,6 +48,17 @@ async def _verdict(name: str, check: Awaitable[None]) -> str:
         logger.warning("Not ready: %s: %r", name, error)
         return "unavailable"
     return "ok"
+
+
+@require_safe
+async def metrics(request: HttpRequest) -> HttpResponse:
+    """Answer in Prometheus' text format; where METRICS_TOKEN is set, to who brings it as a bearer token."""
+    wanted = settings.AI_METRICS_TOKEN
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if wanted and not constant_time_compare(given, wanted):
+        return JsonResponse({"status": "unauthorized"}, status=401, headers=NO_STORE | {"WWW-Authenticate": "Bearer"})
+    text: bytes = await in_thread(generate_latest, _registry)
+    return HttpResponse(text, content_type=CONTENT_TYPE_LATEST, headers=NO_STORE)
 
 
 def _ask_database() -> None:
