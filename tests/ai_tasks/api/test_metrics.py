@@ -1,5 +1,6 @@
 """GET /metrics: what Prometheus is told."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ai_tasks import clock, rollups
 from ai_tasks.accounts.models import Budget
 from ai_tasks.models import AIGenerationTask
+from config.stack import BASE_DIR
 from queueing.models import TaskQueue
 from tests.engine import answer, claimed, plan, text_task
 
@@ -106,3 +108,12 @@ def test_with_a_token_only_who_brings_it_is_told(client: Client, settings: Any) 
 
 def test_nothing_is_changed_by_it(client: Client) -> None:
     assert client.post("/metrics").status_code == 405
+
+
+def test_the_manual_names_every_metric_and_no_other(client: Client) -> None:
+    section = (BASE_DIR / "docs" / "operations.md").read_text(encoding="utf-8").split("## Metrics")[1].split("\n## ")[0]
+    manual = set(re.findall(r"`(tasuki_\w+)`", section))
+
+    text = client.get("/metrics").content.decode()
+
+    assert manual == set(re.findall(r"^# TYPE (tasuki_\w+) ", text, re.MULTILINE))
