@@ -208,6 +208,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "ai_tasks.api.docs.with_common_answers",
+        "ai_tasks.api.examples.with_examples",
     ],
 }
 

@@ -25,6 +25,12 @@ def pytest_configure() -> None:
         pytest.exit(f"The tests should run on {wanted}, but the settings name {connection.vendor}.", returncode=4)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that start whole installations, and browsers."""
+    slow = {item.path for item in items if item.get_closest_marker("stack") or item.get_closest_marker("browser")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def alice(db: None) -> User:
     """A user."""

@@ -31,10 +31,14 @@ ON_BOTH = ["-m", "scale and not postgresql", "tests/scale/test_claimers.py"]
 HEAVY_RUNS = [("postgresql", REST_ON_POSTGRESQL), ("postgresql", ["-m", "scale"]), ("sqlite", ON_BOTH)]
 
 
+BY_FILE = ["--dist", "loadfile", "--no-loadscope-reorder"]
+"""In the order of collection, in which what takes long stands first (tests/conftest.py): both end at the same time."""
+
+
 def run(name: str, arguments: list[str]) -> int:
     """Run pytest on that database and return its exit code."""
     print(f"\n=== {name} ===", flush=True)  # noqa: T201
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", *arguments]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", *BY_FILE, *arguments]
     return subprocess.call(command, env={**os.environ, "TEST_ON": name}, preexec_fn=die_with_parent)
 
 
