@@ -20,9 +20,9 @@ from ai_tasks.compat import uploads  # noqa: E402
 from ai_tasks.handshake import SocketAccess  # noqa: E402
 from ai_tasks.sockets import NotFoundSocket  # noqa: E402
 from chat import routing as chat_routing  # noqa: E402
-from config import daphne_backpressure  # noqa: E402
+from config import daphne_memory  # noqa: E402
 
-daphne_backpressure.apply()
+daphne_memory.apply()
 
 larger = (*routing.LARGER_BODIES, *chat_routing.LARGER_BODIES, *uploads.LARGER_BODIES)
 sockets = [

@@ -2,13 +2,18 @@
 
 import json
 import re
-from typing import Any
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
 
 from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
 from ai_tasks.api.middleware import request_id_from
 from ai_tasks.api.parsers import too_large
 from ai_tasks.api.problems import CONTENT_TYPE
+
+IN_MEMORY = 1 << 20
+"""A larger body of unknown length waits on disk."""
+PIECE = 1 << 16
 
 
 class BoundedBodies:
@@ -44,23 +49,20 @@ class BoundedBodies:
     async def _serve_unknown_length(
         self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable, bound: int
     ) -> None:
-        body = bytearray()
-        message: Any = {"more_body": True}
-        while message.get("more_body"):
-            message = await receive()
-            if message.get("type") == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            if len(body) > bound:
-                await self._refuse(scope, send, bound)
-                return
-        waiting: list[Any] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
-
-        async def replay() -> Any:
-            return waiting.pop() if waiting else await receive()
-
-        headers = [*scope["headers"], *([(b"content-length", str(len(body)).encode())] if body else [])]
-        await self.application({**scope, "headers": headers}, replay, send)
+        with SpooledTemporaryFile(max_size=IN_MEMORY) as body:
+            message: Any = {"more_body": True}
+            while message.get("more_body"):
+                message = await receive()
+                if message.get("type") == "http.disconnect":
+                    return
+                body.write(message.get("body", b""))
+                if body.tell() > bound:
+                    await self._refuse(scope, send, bound)
+                    return
+            size = body.tell()
+            body.seek(0)
+            headers = [*scope["headers"], *([(b"content-length", str(size).encode())] if size else [])]
+            await self.application({**scope, "headers": headers}, _replay(body, size, receive), send)
 
     async def _refuse(self, scope: HTTPScope, send: ASGISendCallable, bound: int) -> None:
         given = _header(scope, b"x-request-id")
@@ -76,6 +78,21 @@ class BoundedBodies:
         start: Any = {"type": "http.response.start", "status": document["status"], "headers": headers}
         await send(start)
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _replay(body: IO[bytes], size: int, receive: ASGIReceiveCallable) -> Any:
+    """Return what gives the body again, in pieces, and then what else there is to receive."""
+    is_over = False
+
+    async def replay() -> Any:
+        nonlocal is_over
+        if is_over:
+            return await receive()
+        piece = body.read(PIECE)
+        is_over = body.tell() == size
+        return {"type": "http.request", "body": piece, "more_body": not is_over}
+
+    return replay
 
 
 def _header(scope: HTTPScope, name: bytes) -> bytes | None:

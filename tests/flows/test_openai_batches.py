@@ -1,6 +1,7 @@
 """The official `openai` SDK's files and batches with nothing changed but its `base_url`."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,24 @@ def test_batches_are_listed_over_pages(client: openai.OpenAI) -> None:
     found = [each.id for each, _ in zip(client.batches.list(limit=1), range(3), strict=False)]
 
     assert found == list(reversed(made))
+
+
+def test_a_large_form_is_read_from_disk(client: openai.OpenAI, standalone: Standalone) -> None:
+    assert standalone.process
+    process, size = Path("/proc", str(standalone.process.pid)), 60_000_000
+    (process / "clear_refs").write_text("5")  # its peak begins anew
+    before = peak_bytes(process)
+
+    client.files.create(file=("large.jsonl", b"x" * size), purpose="batch")
+
+    # Parsed in memory it takes ten times its size.
+    assert peak_bytes(process) - before < 3 * size
+
+
+def peak_bytes(process: Path) -> int:
+    found = re.search(r"VmHWM:\s+(\d+) kB", (process / "status").read_text())
+    assert found
+    return int(found[1]) * 1024
 
 
 def test_a_large_file_goes_both_ways_and_a_larger_one_is_refused(client: openai.OpenAI) -> None:

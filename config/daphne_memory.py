@@ -1,14 +1,19 @@
 """
-Let an application that sends wait while its client does not take.
+Let neither a client that does not take nor one that sends much fill the memory: what daphne and Twisted leave open.
 
 daphne 4.2 hands every frame and every piece of a response to Twisted at once, which keeps what the client does not take
 in memory, without end. Made to wait, the application's own bounds hold: a WebSocket's send runs into its time-out, and
 a stream of events reads no further than its reader.
+
+Twisted reads the body of each form that is posted into memory and parses it, ten times its size, for a member that
+daphne never looks at; and nobody has asked yet whether the client may send it. Django parses forms itself, from disk.
 """
 
 import asyncio
+from functools import partialmethod
 from typing import Any
 
+from daphne.http_protocol import WebRequest
 from daphne.server import Server
 
 MOST_BYTES = 256 * 1024
@@ -18,9 +23,10 @@ SENDS = ("websocket.send", "http.response.body")
 
 
 def apply() -> None:
-    """Make daphne's server wait."""
+    """Make daphne's server wait, and its requests leave forms alone."""
     if hasattr(Server.handle_reply, "hurried"):
         return
+    WebRequest.__init__ = partialmethod(WebRequest.__init__, parsePOSTFormSubmission=False)
     hurried = Server.handle_reply
 
     async def handle_reply(self: Server, protocol: Any, message: dict[str, Any]) -> None:
