@@ -112,7 +112,7 @@ def _progress(batch: Batch, now: datetime) -> None:
 def _collect(batch: Batch, now: datetime) -> None:
     """Note the lines whose tasks have ended, or as many of them as fit into a transaction."""
     ended = batch.lines.filter(state=LineState.OPEN).exclude(task__status__in=ACTIVE)
-    found = dict(ended.values_list("pk", "task__status")[:COLLECTED])
+    found = dict(ended.order_by("number").values_list("pk", "task__status")[:COLLECTED])
     good = [pk for pk, status in found.items() if status == TaskStatus.COMPLETED]
     bad = [pk for pk in found if pk not in set(good)]
     lines = batch.lines.filter(state=LineState.OPEN)
@@ -124,7 +124,7 @@ def _collect(batch: Batch, now: datetime) -> None:
 def _begin_some(batch: Batch, now: datetime) -> None:
     """Make tasks of the next lines; where there is no room, or nothing left to begin, look again later."""
     is_open = {"batch__owner": batch.owner_id, "batch__state": Batch.State.RUNNING, "state": LineState.OPEN}
-    live = BatchLine.objects.filter(**is_open)[: settings.AI_BATCH_LIVE_LINES].count()
+    live = BatchLine.objects.filter(**is_open).order_by()[: settings.AI_BATCH_LIVE_LINES].count()
     lines = _next_lines(batch, settings.AI_BATCH_LIVE_LINES - live)
     wait = _begin(batch, lines, now) if lines else POLL + timedelta(seconds=live / LINES_A_SECOND)
     batch.due_at = now + wait if batch.collected_at else now
