@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -170,6 +171,26 @@ def watch():
 if "run_alone" in sys.argv:
     threading.Thread(target=watch, daemon=True).start()
 """
+
+
+ORPHAN = """
+import sys
+from ai_tasks import execution, quarantine
+
+if "run_alone" in sys.argv:
+    quarantine.LONGEST_SECONDS = 0.5
+    execution.run = lambda *_: sys.stdin.read()
+"""
+
+
+def test_a_process_whose_worker_died_ends_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "orphan.py").write_text(f"import django\ndjango.setup()\n{ORPHAN}", encoding="utf-8")
+    code = "import sys, orphan; from django.core.management import execute_from_command_line as run; run(sys.argv)"
+    command = [sys.executable, "-c", code, "run_alone", str(uuid4()), "1", str(uuid4())]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "DJANGO_SETTINGS_MODULE": "config.settings"}
+
+    with subprocess.Popen(command, cwd=BASE_DIR, env=environment, stdin=subprocess.PIPE) as process:
+        assert process.wait(60) == 124
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,5 +1,6 @@
 """`manage.py run_alone TASK EPOCH DISPATCH`"""
 
+import os
 import signal
 import threading
 from typing import Any
@@ -7,9 +8,12 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from ai_tasks import execution, progress
+from ai_tasks import execution, progress, quarantine
 from ai_tasks.progress import ticker
 from providers import gateway
+
+EXPIRED = 124
+"""The exit code of a process that took too long, as timeout(1) has it."""
 
 
 class Command(BaseCommand):
@@ -27,11 +31,19 @@ class Command(BaseCommand):
         """Run it to the end of this attempt."""
         signal.signal(signal.SIGTERM, _hand_back)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches both: the worker decides
+        _end_within(quarantine.LONGEST_SECONDS)
         try:
             execution.run(task_id, epoch, dispatch_id)
         finally:
             ticker.close()
             gateway.stop(5.0)
+
+
+def _end_within(seconds: float) -> None:
+    """End the process by then, whatever holds it up: the worker that would may have died, the database be gone."""
+    watchdog = threading.Timer(seconds, os._exit, (EXPIRED,))
+    watchdog.daemon = True
+    watchdog.start()
 
 
 def _hand_back(*_: object) -> None:
