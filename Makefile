@@ -90,4 +90,4 @@ clean: ## Remove .venv and the tools' caches; what you made in var/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install run services-run check test test-scale chaos soak bench screenshots messages clean
+.PHONY: help install run services-run check test test-scale chaos soak fuzz bench screenshots messages clean
