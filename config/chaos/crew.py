@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 
 from config.chaos.client import wait_for
@@ -62,15 +62,20 @@ class Crew:
         """Start it anew; it will end when it comes by the point for so many times."""
         self.stack.spawn(name, TASUKI_CRASH_AT=f"{point}:{times}")
 
-    def await_deaths(self, armed: dict[str, str]) -> None:
-        """Wait until these processes ended at their points; those that do not come by are killed."""
+    def await_deaths(self, armed: dict[str, str], nudge: Callable[[Container[str]], None]) -> None:
+        """
+        Wait until these processes ended at their points; those that do not come by are killed.
+
+        `nudge` is called again and again with those that live yet.
+        """
         waiting = dict(armed)
         give_up_at = time.monotonic() + DEATH_SECONDS
         while waiting and time.monotonic() < give_up_at:
             for name in [name for name in waiting if self.stack.processes[name].poll() is not None]:
                 process = self.stack.processes.pop(name)
                 self.harms.append(Harm(name, process.pid, f"at {waiting.pop(name)}", time.time()))
-            time.sleep(0.05)
+            nudge(waiting)
+            time.sleep(0.1)
         for name, point in waiting.items():
             self.missed[point] += 1
             self.kill(name)

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -51,6 +51,7 @@ def _goes_on(scene: Scene, after: str) -> None:
 
 def crash(scene: Scene, waves: list[dict[str, str]]) -> None:
     """Kill processes; start them armed, wait until each ended at its point, and so on; at last start them sound."""
+    nudged: list[Nudge] = []
     for points in waves:
         for name, point in points.items():
             if name in scene.stack.processes:
@@ -58,8 +59,35 @@ def crash(scene: Scene, waves: list[dict[str, str]]) -> None:
             scene.crew.arm(name, point, RARE.get(point) or scene.chance.randint(2, 8))
         if "batched" in points.values():
             _redrive(scene)
-        scene.crew.await_deaths(points)
+        webs = [name for name in points if name in scene.stack.urls]
+        nudge = Nudge(scene, webs)
+        scene.crew.await_deaths(points, nudge)
+        nudged.append(nudge)
     scene.crew.revive()
+    for nudge in nudged:
+        nudge.finish()
+
+
+class Nudge:
+    """Sends requests to armed web processes, which may have nothing to do else; what they cut short is sent again."""
+
+    def __init__(self, scene: Scene, webs: list[str]) -> None:
+        self._scene, self._webs = scene, webs
+        self._sent: dict[str, Any] = {}
+        self._names = list(scene.stack.urls)
+
+    def __call__(self, waiting: Container[str]) -> None:
+        """Send one to each that lives yet."""
+        for web in [each for each in self._webs if each in waiting]:
+            key, body = f"nudge-{self._scene.chance.random()}", body_of(QUICK, self._scene.chance)
+            self._sent[key] = body
+            with suppress(OSError, ValueError):
+                self._scene.client.once("POST", "/tasks", body, place=self._names.index(web), key=key)
+
+    def finish(self) -> None:
+        """Send all of them again, under their keys, until each is acknowledged."""
+        for key, body in self._sent.items():
+            self._scene.load.note(key, self._scene.client.submit(body, key))
 
 
 def freeze(scene: Scene, count: int) -> None:

@@ -7,6 +7,7 @@ seed gives the work and the order of the faults.
 
 import json
 import random
+import signal
 import subprocess
 import sys
 from argparse import SUPPRESS, ArgumentParser
@@ -40,6 +41,7 @@ class Command(BaseCommand):
 
     def handle(self, *, here: bool, **options: Any) -> None:
         """Run, print, and end with an error where a promise did not hold."""
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         for name, (short, long) in {"tasks": (2_000, 100_000), "seconds": (90.0, 1_800.0)}.items():
             options[name] = options[name] or (long if options["soak"] else short)
         options["seed"] = random.randrange(10**6) if options["seed"] is None else options["seed"]  # noqa: S311
