@@ -59,6 +59,20 @@ def test_nothing_is_wider_than_a_phone(open_page: Open, history: dict[str, str],
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
+def test_earlier_changes_are_not_wider_than_a_phone_either(open_page: Open, history: dict[str, str]) -> None:
+    for ceiling in ("63", "64"):
+        page = opened(open_page, history, "change limits", viewport=PHONE)
+        page.get_by_label("Calls at once").fill(ceiling)
+        page.get_by_label("Requests a minute").fill("")
+        page.get_by_label("Reason").fill("W" * 120)
+        page.get_by_role("button", name="Change limits").click()
+        expect(page.locator(".messagelist")).to_be_visible()
+    page = opened(open_page, history, "change limits", viewport=PHONE)
+
+    expect(page.locator("details table")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
 @every_page
 def test_what_is_tapped_is_large_enough(open_page: Open, history: dict[str, str], name: str) -> None:
     page = opened(open_page, history, name, viewport=PHONE)
