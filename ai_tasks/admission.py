@@ -23,7 +23,7 @@ from ai_tasks.states import TaskStatus
 from providers.types import Candidate
 from queueing.entries import share_key
 from queueing.models import PriorityClass, QueueEntry, TaskQueue
-from queueing.statements import Param, Update
+from queueing.statements import UpdateEach
 from queueing.states import EntryState, ParkedReason
 
 logger = logging.getLogger(__name__)
@@ -238,7 +238,7 @@ class _Admission:
         if not chosen:
             return []
         ours = self._matching(chosen)
-        QueueEntry.objects.hand_over([(each.entry.pk, each.dispatch.dispatch_id) for each in ours], now=self.now)
+        QueueEntry.objects.hand_over([(each.entry, each.dispatch.dispatch_id) for each in ours], now=self.now)
         attempts = Attempt.objects.bulk_create([self._attempt(each) for each in ours])
         holds: list[Hold] = []
         for attempt, each in zip(attempts, ours, strict=True):
@@ -248,8 +248,8 @@ class _Admission:
 
     def _matching(self, chosen: list[_Chosen]) -> list[_Chosen]:
         """Advance the tasks' epochs; an entry without its pending task is a defect: it is dropped, not run."""
-        steps = [{"pk": each.entry.task_id, "epoch": each.entry.epoch, "next": each.dispatch.epoch} for each in chosen]
-        if _advance(self.tasks.model).run(*steps) == len(chosen):  # type: ignore[arg-type]
+        steps = [{"id": each.entry.task_id, "before": each.entry.epoch, "next": each.dispatch.epoch} for each in chosen]
+        if _advance(self.tasks.model).run(steps) == len(chosen):  # type: ignore[arg-type]
             return chosen
         ours = []
         for each in chosen:
@@ -279,10 +279,10 @@ class _Admission:
 
 
 @cache
-def _advance(model: Any) -> Update[Any]:
-    """Give a pending task its next epoch."""
-    before = {"pk": Param("pk"), "epoch": Param("epoch"), "status": TaskStatus.PENDING}
-    return Update(lambda: model.objects.filter(**before), epoch=Param("next"))
+def _advance(model: Any) -> UpdateEach[Any]:
+    """Give pending tasks their next epoch."""
+    now = {"id": "id", "epoch": "before"}
+    return UpdateEach(model, where=now, sets={"epoch": "next"}, only={"status": TaskStatus.PENDING})
 
 
 def bound_usd(entry: QueueEntry, at: datetime) -> Decimal | None:

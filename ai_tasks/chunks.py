@@ -1,7 +1,9 @@
 """Streamed output as rows: written under the fence, folded into one row when the task ends."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from ai_tasks.states import ChunkKind
 
@@ -30,19 +32,28 @@ def write_all(flushed: Sequence[tuple[Any, Iterable[Piece]]]) -> None:
 
 def fold(task: Any) -> None:
     """Put all chunks of an ended task into one row: their text joined, and the place of each in it."""
-    model = task.chunks.model
-    pieces = model.objects.after(task.pk, 0)
-    if len(pieces) < 2:
-        return
-    task.chunks.all().delete()
-    model.objects.create(
-        task_id=task.pk,
-        seq=pieces[-1].seq,
-        epoch=pieces[-1].epoch,
-        kind=pieces[-1].kind,
-        data="".join(piece.data for piece in pieces),
-        parts=[[piece.seq, piece.epoch, piece.kind, len(piece.data)] for piece in pieces],
-    )
+    fold_all(task.chunks.model, [(task.pk, ())])
+
+
+def fold_all(model: Any, ended: Iterable[tuple[UUID, Sequence[Piece]]]) -> None:
+    """Do so for several tasks, the pieces that were not written yet included."""
+    last = dict(ended)
+    rows: dict[UUID, list[Any]] = {task_id: [] for task_id in last}
+    for row in model.objects.filter(task_id__in=last).order_by("seq"):
+        rows[row.task_id].append(row)
+    changed = [task_id for task_id in last if last[task_id] or len(rows[task_id]) > 1]
+    pieces = {each: [*chain.from_iterable(row.unfold() for row in rows[each]), *last[each]] for each in changed}
+    if old := [row.pk for each in changed for row in rows[each]]:
+        model.objects.filter(pk__in=old).delete()
+    model.objects.bulk_create([model(task_id=each, **_folded(pieces[each])) for each in changed])
+
+
+def _folded(pieces: Sequence[Piece]) -> dict[str, Any]:
+    newest = pieces[-1]
+    if len(pieces) == 1:
+        return newest._asdict()
+    parts = [[piece.seq, piece.epoch, piece.kind, len(piece.data)] for piece in pieces]
+    return {**newest._asdict(), "data": "".join(piece.data for piece in pieces), "parts": parts}
 
 
 def unfold(seq: int, epoch: int, kind: str, data: str, parts: list[list[Any]] | None) -> list[Piece]:

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,14 +12,16 @@ from uuid import UUID
 
 from django.db import DatabaseError
 
-from ai_tasks import clock, crash_points, finish_hooks, lease, process, progress, settlement
+from ai_tasks import clock, completing, crash_points, finish_hooks, lease, process, progress, settlement
 from ai_tasks.chunks import Piece
+from ai_tasks.completing import Answered
 from ai_tasks.errors import DATABASE_AWAY
 from ai_tasks.lease import Lease
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.progress import Call, ticker
 from ai_tasks.task_types import registry
 from ai_tasks.task_types.base import Prompt, Texts
+from ai_tasks.together import Together
 from providers import gateway
 from providers.errors import BadRequest, ContentRefused, MalformedAnswer, ProviderError
 from providers.types import (
@@ -31,6 +34,7 @@ from providers.types import (
     Message,
     Usage,
 )
+from queueing.entries import Handed
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +52,7 @@ def run(task_id: UUID, epoch: int, dispatch_id: UUID) -> bool:
     A message that is late, doubled or lost elsewhere does no harm: beginning is a compare-and-set on
     (task, epoch, dispatch id).
     """
-    tasks = AIGenerationTask.objects.all()
-    begun = lease.begin(tasks, task_id, epoch, dispatch_id=dispatch_id, worker=process.boot_id(), now=clock.now())
+    begun = _beginning.do(Handed(task_id, epoch, dispatch_id))
     if begun is None:
         return False
     crash_points.reached("begun")
@@ -62,8 +65,27 @@ def run(task_id: UUID, epoch: int, dispatch_id: UUID) -> bool:
     finally:
         ticker.unregister(call)
     crash_points.reached("ended")
-    finish_hooks.run_for(task_id)
+    if registry.get(call.task.type).on_finished:
+        finish_hooks.run_for(task_id)
     return True
+
+
+def _begin(handed: Handed) -> Lease | None:
+    tasks, worker = AIGenerationTask.objects.all(), process.boot_id()
+    return lease.begin(
+        tasks, handed.task_id, handed.epoch, dispatch_id=handed.dispatch_id, worker=worker, now=clock.now()
+    )
+
+
+def _begin_all(handed: Sequence[Handed]) -> list[Lease | None]:
+    return lease.begin_all(AIGenerationTask.objects.all(), handed, worker=process.boot_id(), now=clock.now())
+
+
+_beginning: Together[Handed, Lease | None] = Together(_begin, _begin_all)
+_completing: Together[Answered, bool] = Together(
+    lambda answered: completing.complete(AIGenerationTask.objects.all(), answered, clock.now()),
+    lambda several: completing.complete_all(AIGenerationTask.objects.all(), several, clock.now()),
+)
 
 
 def _call(begun: Lease, call: Call) -> Outcome:
@@ -167,7 +189,7 @@ def _settle_once(call: Call, outcome: Outcome, pieces: list[Piece]) -> bool:
     tasks = AIGenerationTask.objects.all()
     now, first_token_at = clock.now(), _wall_time(call.first_token_at)
     if isinstance(outcome, Completion | Embeddings):
-        return settlement.complete(tasks, *call.key, outcome, pieces=pieces, first_token_at=first_token_at, now=now)
+        return _completing.do(Answered(*call.key, outcome, pieces, first_token_at))
     if isinstance(outcome, ProviderError):
         return settlement.fail(tasks, *call.key, outcome, pieces=pieces, first_token_at=first_token_at, now=now)
     is_cancelled = call.stopped_as == progress.CANCELLED

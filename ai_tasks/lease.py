@@ -4,6 +4,7 @@ The right to run a task: begin it, keep it, give it back. Every write is fenced 
 The functions take the tasks' QuerySet, so that the repository's own verbs can call them.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
@@ -12,8 +13,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import DateTimeField, F, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models import F, QuerySet
 
 from ai_tasks import breaker, chunks, continuing, crash_points, doorbell, events
 from ai_tasks.accounts import budgets
@@ -21,8 +21,10 @@ from ai_tasks.accounts.models import Attempt, AttemptState
 from ai_tasks.chunks import Piece
 from ai_tasks.states import ChunkKind, TaskStatus
 from providers import routing
+from providers.types import Gate
+from queueing.entries import Handed
 from queueing.models import QueueEntry, TaskQueue
-from queueing.statements import Param, Update
+from queueing.statements import UpdateEach
 from queueing.states import EntryState, ParkedReason
 
 
@@ -53,46 +55,70 @@ def announce(task: Any, status: str, *, frees_capacity: bool = True) -> None:
         transaction.on_commit(partial(doorbell.ring, task.provider), robust=True)
 
 
-@transaction.atomic
 def begin(tasks: Any, task_id: UUID, epoch: int, *, dispatch_id: UUID, worker: UUID, now: datetime) -> Lease | None:
     """
     Turn a queued entry into a running one leased to this worker; None when it is not ours to run, or not now.
 
     A gate that closed since admission (pause, circuit, Retry-After) gives the entry back without using up a try.
     """
-    until = now + settings.AI_LEASE
-    begun = QueueEntry.objects.begin(task_id, epoch, dispatch_id=dispatch_id, worker=worker, until=until)
-    if not begun:
-        return None
-    entry = begun[0]
-    if is_shut(entry, now):
+    (begun,) = _begin(tasks, [Handed(task_id, epoch, dispatch_id)], QueueEntry.objects.begin, worker, now)
+    return begun
+
+
+def begin_all(tasks: Any, handed: Sequence[Handed], *, worker: UUID, now: datetime) -> list[Lease | None]:
+    """Do so for several in one transaction; an entry that somebody else has locked is left to `begin`."""
+    return _begin(tasks, handed, QueueEntry.objects.begin_free, worker, now)
+
+
+@transaction.atomic
+def _begin(
+    tasks: Any, handed: Sequence[Handed], move: Callable[..., list[QueueEntry]], worker: UUID, now: datetime
+) -> list[Lease | None]:
+    entries = move(handed, worker=worker, until=now + settings.AI_LEASE)
+    if not entries:
+        return [None] * len(handed)
+    shut = _shut(entries, now)
+    for entry in shut:
         give_back(tasks, entry, now)
+    begun = {entry.task_id: entry for entry in entries if entry not in shut}
+    moves = {"status": TaskStatus.PROCESSING, "state": AttemptState.STARTED, "now": now, "worker": worker}
+    rows = [{"task_id": entry.task_id, "epoch": entry.epoch, **moves} for entry in begun.values()]
+    started = {task.pk: task for task in _start_task(tasks.model).rows(rows)}
+    if missing := begun.keys() - started.keys():
+        raise RuntimeError(f"Not pending although their entries are queued: {', '.join(map(str, missing))}.")
+    _start_attempt.run(rows)
+    for task in started.values():
+        announce(task, TaskStatus.PROCESSING, frees_capacity=False)
+    if started:
+        crash_points.reached("beginning")
+    # A doubled message finds nothing.
+    return [_taken(each, begun, started) for each in handed]
+
+
+def _taken(handed: Handed, begun: dict[UUID, QueueEntry], started: Mapping[UUID, Any]) -> Lease | None:
+    """Take what the message names out of what has begun, and return its lease; None: it is not there."""
+    entry = begun.get(handed.task_id)
+    if entry is None or (entry.epoch, entry.dispatch_id) != handed[1:]:
         return None
-    moved = _start_task(tasks.model).rows(task_id=task_id, epoch=epoch, now=now)
-    if not moved:
-        raise RuntimeError(f"Task {task_id} is not pending although its entry is queued.")
-    _start_attempt.run({"task_id": task_id, "epoch": epoch, "now": now, "worker": worker})
-    task = moved[0]
-    announce(task, TaskStatus.PROCESSING, frees_capacity=False)
-    crash_points.reached("beginning")
-    return _lease(task, epoch, entry.max_output_tokens)
+    del begun[handed.task_id]
+    return _lease(started[handed.task_id], entry.epoch, entry.max_output_tokens)
 
 
 @cache
-def _start_task(model: Any) -> Update[Any]:
-    return Update(
-        lambda: model.objects.all().held_as(Param("task_id"), Param("epoch"), TaskStatus.PENDING),
-        status=TaskStatus.PROCESSING,
-        started_at=Coalesce(F("started_at"), Param("now"), output_field=DateTimeField()),
-        updated_at=Param("now"),
+def _start_task(model: Any) -> UpdateEach[Any]:
+    return UpdateEach(
+        model,
+        where={"id": "task_id", "epoch": "epoch"},
+        sets={"status": "status", "updated_at": "now"},
+        once={"started_at": "now"},
+        only={"status": TaskStatus.PENDING},
     )
 
 
-_start_attempt = Update(
-    lambda: Attempt.objects.of_lease(Param("task_id"), Param("epoch")),
-    state=AttemptState.STARTED,
-    started_at=Param("now"),
-    worker=Param("worker"),
+_start_attempt = UpdateEach(
+    Attempt,
+    where={"task": "task_id", "epoch": "epoch"},
+    sets={"state": "state", "started_at": "now", "worker": "worker"},
 )
 
 
@@ -109,11 +135,19 @@ def _lease(task: Any, epoch: int, max_output_tokens: int) -> Lease:
     return Lease(task, epoch, reset.seq + 1, max_output_tokens)
 
 
-def is_shut(entry: QueueEntry, now: datetime) -> bool:
-    """Has a gate of the provider or its model closed since the entry was admitted? A probe passes its circuit."""
-    if not TaskQueue.objects.queue(entry.provider, entry.lane).lets_begin(now):
-        return True
-    gates = routing.gates(entry.provider, now)
+def _shut(entries: Sequence[QueueEntry], now: datetime) -> list[QueueEntry]:
+    """Return the entries of which a gate of provider or model has closed since they were admitted."""
+    queues = {place: TaskQueue.objects.queue(*place) for place in {(each.provider, each.lane) for each in entries}}
+    gates = {provider: routing.gates(provider, now) for provider in {each.provider for each in entries}}
+    return [
+        entry
+        for entry in entries
+        if not queues[entry.provider, entry.lane].lets_begin(now) or _is_shut_for(entry, gates[entry.provider])
+    ]
+
+
+def _is_shut_for(entry: QueueEntry, gates: Mapping[str, Gate]) -> bool:
+    """Is a circuit open for the entry? A probe passes the one that it is to try."""
     shut = {model for model in ("", entry.model) if model in gates and gates[model].reason}
     if not shut:
         return False
@@ -152,7 +186,7 @@ def release_attempt(entry: QueueEntry, now: datetime) -> None:
     """End the attempt of an entry that was handed over but not begun: it costs nothing."""
     for attempt in Attempt.objects.of_lease(entry.task_id, entry.epoch).filter(state=AttemptState.ADMITTED):
         Attempt.objects.filter(pk=attempt.pk).update(state=AttemptState.RELEASED)
-        budgets.settle(attempt, budgets.ZERO, now)
+        budgets.settle_all([(attempt, budgets.ZERO)], now)
         breaker.end_probe(attempt)
 
 

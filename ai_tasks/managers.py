@@ -11,9 +11,10 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models import F, Max, Q, QuerySet
 
-from ai_tasks import admission, capacity, clock, lease, settlement
+from ai_tasks import admission, capacity, clock, completing, lease, settlement
 from ai_tasks.accounts import coverage
 from ai_tasks.chunks import Piece
+from ai_tasks.completing import Answered
 from ai_tasks.errors import NotPossible
 from ai_tasks.lease import Lease
 from ai_tasks.states import ACTIVE, REVIVABLE, TERMINAL, TaskStatus
@@ -207,7 +208,7 @@ class AIGenerationTaskManager(StatisticsVerbs, models.Manager.from_queryset(AIGe
 
     def complete(self, task_id: UUID, epoch: int, completion: Completion, *, now: datetime | None = None) -> bool:
         """Finish a claimed task with its answer, and charge it; False, and the task is unchanged, when it was lost."""
-        return settlement.complete(self.all(), task_id, epoch, completion, now=now or clock.now())
+        return completing.complete(self.all(), Answered(task_id, epoch, completion), now or clock.now())
 
     def fail(self, task_id: UUID, epoch: int, error: ProviderError, *, now: datetime | None = None) -> bool:
         """End a claimed attempt with an error; it is retried, falls back or ends by the policy. False: it was lost."""

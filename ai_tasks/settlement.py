@@ -6,8 +6,6 @@ lease was lost. What a lost lease's call used is still charged: it was started, 
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict
 from datetime import datetime
 from functools import cache, partial
 from typing import Any
@@ -16,17 +14,17 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 
-from ai_tasks import breaker, chunks, continuing, doorbell, outcome, policy
+from ai_tasks import breaker, chunks, doorbell, outcome, policy
 from ai_tasks.accounts import attempts, charges
 from ai_tasks.accounts.models import Attempt, AttemptState, LedgerEntry
 from ai_tasks.chunks import Piece
 from ai_tasks.lease import announce, release_attempt
 from ai_tasks.states import ACTIVE, TaskStatus
-from ai_tasks.task_types import embedding, registry
+from ai_tasks.task_types import registry
 from ai_tasks.webhooks.models import WebhookEndpoint
 from providers import control
 from providers.errors import ProviderError, RateLimited
-from providers.types import Completion, Embeddings, Usage, UsageSource, storable
+from providers.types import Usage, UsageSource, storable
 from queueing.models import QueueEntry, TaskQueue
 from queueing.statements import Param, Select
 from queueing.states import EntryState
@@ -61,59 +59,6 @@ def _task_row(model: type[Any]) -> Select[Any]:
 
 
 @transaction.atomic
-def complete(
-    tasks: QuerySet[Any],
-    task_id: UUID,
-    epoch: int,
-    completion: Completion | Embeddings,
-    *,
-    pieces: Sequence[Piece] = (),
-    first_token_at: datetime | None = None,
-    now: datetime,
-) -> bool:
-    """Finish the task with this answer; False when the lease was lost (the call is charged all the same)."""
-    held = _locked(tasks, task_id, epoch)
-    if held is None:
-        charge_late(tasks, task_id, epoch, completion.usage, now)
-        return False
-    entry, task, attempt = held
-    chunks.write(task, pieces)
-    output = _output(task, completion, continuing.said_before(task, epoch))
-    request_id = storable(completion.provider_request_id)[:200]
-    attempts.end(
-        attempt, AttemptState.SUCCEEDED, completion.usage, now, first_token_at=first_token_at, request_id=request_id
-    )
-    charges.charge(attempt, task, completion.usage, reason=_untold(completion.usage), is_running=True, now=now)
-    values = {"output": output, "usage": charges.public_usage(completion.usage), "error": None}
-    outcome.finish(tasks, entry, task, TaskStatus.COMPLETED, now, used_tokens=completion.usage.total, **values)
-    breaker.succeeded(attempt, now)
-    return True
-
-
-def _untold(usage: Usage) -> str:
-    return "" if usage.source == UsageSource.PROVIDER else "its provider did not say what was used"
-
-
-def _output(task: Any, completion: Completion | Embeddings, said_before: str) -> dict[str, Any]:
-    if isinstance(completion, Embeddings):
-        vectors = completion.vectors
-        return {"embeddings": [embedding.packed(each) for each in vectors], "dimensions": len(vectors[0])}
-    output: dict[str, Any] = {
-        "text": said_before + storable(completion.text),
-        "finish_reason": completion.finish_reason.value,
-        "truncated": completion.truncated,
-    }
-    if completion.tool_calls:
-        calls = [asdict(call) for call in completion.tool_calls]
-        output["tool_calls"] = [{name: storable(said) for name, said in call.items() if said} for call in calls]
-    if read := registry.get(task.type).read:
-        # Whoever runs tasks reads the answer before; one that cannot be read is kept as text.
-        with suppress(ValueError):
-            output |= read(output["text"])
-    return output
-
-
-@transaction.atomic
 def fail(
     tasks: QuerySet[Any],
     task_id: UUID,
@@ -137,7 +82,7 @@ def fail(
     entry, task, attempt = held
     chunks.write(task, pieces)
     attempts.end(attempt, AttemptState.FAILED, usage, now, first_token_at=first_token_at, error=error)
-    charges.charge(attempt, task, usage, is_running=True, now=now)
+    charges.charge_running([(attempt, task, usage, "")], now)
     TaskQueue.objects.correct_share(entry, usage.total)
     counter = "tries" if error.used_up else "infrastructure_tries"
     setattr(task, counter, getattr(task, counter) + 1)
@@ -177,7 +122,7 @@ def stop(
     attempts.end(attempt, AttemptState.CANCELLED, usage, now)
     breaker.end_probe(attempt)
     why = "stopped before the provider reported its usage"
-    charges.charge(attempt, task, usage, reason=why, is_running=True, now=now)
+    charges.charge_running([(attempt, task, usage, why)], now)
     TaskQueue.objects.correct_share(entry, usage.total)
     if not is_cancelled and not task.cancel_requested_at:
         tasks.filter(pk=task_id).update(deferrals=F("deferrals") + 1)

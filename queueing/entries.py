@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property, reduce
 from operator import or_
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
 from django.db import connection, models, transaction
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
-from queueing.statements import Param, Select, Update
+from queueing.statements import Param, Select, Update, UpdateEach
 from queueing.states import LIVE_AT_PROVIDER, EntryState, Lane, ParkedReason, Priority
 
 if TYPE_CHECKING:
@@ -52,7 +53,21 @@ class Estimate(NamedTuple):
     max_output_tokens: int
 
 
+class Handed(NamedTuple):
+    """What names an entry that was handed over: its dispatch id is new each time."""
+
+    task_id: UUID
+    epoch: int
+    dispatch_id: UUID
+
+
 NOTHING = Estimate(0, 0)
+Place = tuple[str, str, int, str]
+"""Where a user's share stands: provider, lane, priority, and the user."""
+
+
+def _place(entry: QueueEntry) -> Place:
+    return entry.provider, entry.lane, entry.priority, entry.owner_key
 
 
 class QueueEntryQuerySet(QuerySet["QueueEntry"]):
@@ -127,35 +142,41 @@ UNLEASED: dict[str, Any] = {"dispatch_id": None, "queued_at": None, "worker": No
 class QueueEntryManager(models.Manager.from_queryset(QueueEntryQuerySet)):
     """Entries; people use TaskQueue.objects."""
 
-    def hand_over(self, dispatches: Iterable[tuple[int, UUID]], *, now: datetime) -> None:
-        """Queue these waiting entries, (primary key, dispatch id) each, with the next epoch. The caller locked them."""
-        rows = [{"pk": pk, "dispatch_id": dispatch_id, "now": now} for pk, dispatch_id in dispatches]
-        if (moved := self._hand_over.run(*rows)) != len(rows):
+    def hand_over(self, dispatches: Iterable[tuple[QueueEntry, UUID]], *, now: datetime) -> None:
+        """Queue these waiting entries, each under its dispatch id, with the next epoch. The caller locked them."""
+        moves = {"now": now, "state": EntryState.QUEUED}
+        rows = [
+            {"id": entry.pk, "epoch": entry.epoch + 1, "dispatch_id": dispatch_id, **moves}
+            for entry, dispatch_id in dispatches
+        ]
+        if (moved := self._hand_over.run(rows)) != len(rows):
             raise RuntimeError(f"Of {len(rows)} locked entries {moved} were waiting.")
 
     @cached_property
-    def _hand_over(self) -> Update[QueueEntry]:
-        return Update(
-            lambda: self.waiting().filter(pk=Param("pk")),
-            state=EntryState.QUEUED,
-            epoch=F("epoch") + 1,
-            dispatch_id=Param("dispatch_id"),
-            queued_at=Param("now"),
-        )
+    def _hand_over(self) -> UpdateEach[QueueEntry]:
+        moves = {"state": "state", "epoch": "epoch", "dispatch_id": "dispatch_id", "queued_at": "now"}
+        return UpdateEach(self.model, where={"id": "id"}, sets=moves, only={"state": EntryState.WAITING})
 
-    def begin(self, task_id: UUID, epoch: int, *, dispatch_id: UUID, worker: UUID, until: datetime) -> list[QueueEntry]:
-        """Turn the entry that was queued under this dispatch id into a running one; return it, or nothing."""
-        return self._begin.rows(task_id=task_id, epoch=epoch, dispatch_id=dispatch_id, worker=worker, until=until)
+    def begin(self, handed: Sequence[Handed], *, worker: UUID, until: datetime) -> list[QueueEntry]:
+        """Turn the entries that were queued under these dispatch ids into running ones, and return them."""
+        return self._begin(handed, skips_locked=False, worker=worker, until=until)
+
+    def begin_free(self, handed: Sequence[Handed], *, worker: UUID, until: datetime) -> list[QueueEntry]:
+        """The same, but for those that somebody else has locked."""
+        return self._begin(handed, skips_locked=True, worker=worker, until=until)
+
+    def _begin(self, handed: Sequence[Handed], *, skips_locked: bool, **lease: Any) -> list[QueueEntry]:
+        rows = [{**each._asdict(), **lease, "state": EntryState.RUNNING} for each in handed]
+        return self._begun[skips_locked].rows(rows)
 
     @cached_property
-    def _begin(self) -> Update[QueueEntry]:
-        held = {name: Param(name) for name in ("task_id", "epoch", "dispatch_id")}
-        return Update(
-            lambda: self.queued().filter(**held),
-            state=EntryState.RUNNING,
-            worker=Param("worker"),
-            leased_until=Param("until"),
-        )
+    def _begun(self) -> dict[bool, UpdateEach[QueueEntry]]:
+        held = {name: name for name in Handed._fields}
+        moves = {"state": "state", "worker": "worker", "leased_until": "until"}
+        return {
+            skips: UpdateEach(self.model, where=held, sets=moves, only={"state": EntryState.QUEUED}, skips_locked=skips)
+            for skips in (False, True)
+        }
 
     def wake_key(self, reason: ParkedReason, key: str) -> int:
         """Wake what is parked for this key, best first and a bounded number; return how many."""
@@ -247,12 +268,21 @@ class QueueRows(models.Manager["TaskQueue"]):
 
         Its user is charged for what its last attempt used instead of the estimate.
         """
-        fence = self.entries.held_as(entry.task_id, entry.epoch, EntryState(entry.state))
-        deleted = bool(fence.delete()[0])
-        if deleted:
-            self.correct_share(entry, used_tokens - entry.estimate_tokens)
-        if deleted and entry.serial_key:
-            self.entries.wake_key(ParkedReason.EARLIER_REPLY, entry.serial_key)
+        return bool(self.forget_all([(entry, used_tokens)]))
+
+    def forget_all(self, ended: Sequence[tuple[QueueEntry, int]]) -> int:
+        """Do so for several, each with the tokens it used; return how many stood under their leases."""
+        fences = [Q(task_id=entry.task_id, epoch=entry.epoch, state=entry.state) for entry, _ in ended]
+        deleted: int = self.entries.filter(reduce(or_, fences)).delete()[0]
+        if deleted not in (0, len(ended)):
+            raise RuntimeError(f"Of {len(ended)} locked entries {deleted} stood under their leases.")
+        owed: Counter[Place] = Counter()
+        for entry, used_tokens in ended if deleted else ():
+            owed[_place(entry)] += used_tokens - entry.estimate_tokens
+            if entry.serial_key:
+                self.entries.wake_key(ParkedReason.EARLIER_REPLY, entry.serial_key)
+        for place in sorted(owed):
+            self._correct(place, owed[place])
         return deleted
 
     def correct_share(self, entry: QueueEntry, tokens: int) -> None:
@@ -261,8 +291,10 @@ class QueueRows(models.Manager["TaskQueue"]):
 
         A share that a submission has locked is passed over: a settlement must not wait for one of a thousand tasks.
         """
+        self._correct(_place(entry), tokens)
+
+    def _correct(self, place: Place, tokens: int) -> None:
         if tokens:
-            place = (entry.provider, entry.lane, entry.priority, entry.owner_key)
             skipping = "FOR UPDATE OF share SKIP LOCKED" if connection.vendor == "postgresql" else ""
             with connection.cursor() as cursor:
                 cursor.execute(CORRECT_SHARE.format(skipping=skipping), [float(tokens), *place])

@@ -5,15 +5,17 @@ Compiling takes the ORM as long as PostgreSQL needs to answer. UPDATE ... RETURN
 trips where a lock, a write and a read would be three.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import repeat
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Expression, Model, QuerySet
+from django.db.models import Expression, F, Field, Model, QuerySet
+from django.db.models.lookups import In
 from django.db.models.sql import UpdateQuery
 
 Row = TypeVar("Row", bound=Model)
@@ -58,6 +60,108 @@ class Select(Generic[Row]):
             cursor.execute(sql, _bound(params, values))
             found: list[tuple[Any, ...]] = cursor.fetchall()
         return found
+
+
+def among(field: str, keys: "list[Param]") -> Any:
+    """Return the condition that the field is one of these; `__in` does not take parameters for a foreign key."""
+    return In(F(field), keys)
+
+
+class SelectIn(Generic[Row]):
+    """
+    The rows of a number of keys, in one SELECT that is compiled for some lengths only: keys are repeated to fill it up.
+    """
+
+    def __init__(self, build: "Callable[[list[Param]], QuerySet[Row]]") -> None:
+        self._build = build
+        self._by_length: dict[int, Select[Row]] = {}
+
+    def rows(self, keys: Sequence[Any]) -> list[Row]:
+        """Run it for these keys and return the rows in its order."""
+        if not keys:
+            return []
+        names = [f"key{number}" for number in range(1 << (len(keys) - 1).bit_length())]
+        if len(names) not in self._by_length:
+            self._by_length[len(names)] = Select(partial(self._build, [Param(name) for name in names]))
+        filled = [*keys, *repeat(keys[-1], len(names) - len(keys))]
+        return self._by_length[len(names)].rows(**dict(zip(names, filled, strict=True)))
+
+
+class UpdateEach(Generic[Row]):
+    """
+    One UPDATE of many rows, each with values of its own, which both databases take from a list.
+
+    `where`, `sets` and `once` (where it is null): columns' fields, each with the name of its value in the rows; `only`:
+    what must be so of all; `skips_locked`: rows that somebody else has locked are passed over.
+    """
+
+    def __init__(
+        self,
+        model: type[Row],
+        *,
+        where: dict[str, str],
+        sets: dict[str, str],
+        once: dict[str, str] | None = None,
+        only: dict[str, Any] | None = None,
+        skips_locked: bool = False,
+    ) -> None:
+        self._model, self._where, self._sets, self._once = model, where, sets, once or {}
+        self._only, self._skips_locked = only or {}, skips_locked
+
+    @cached_property
+    def _values(self) -> "dict[str, Field[Any, Any]]":
+        """Return, by the name of each value, the field that says how it is written."""
+        named = [(value, field) for each in (self._where, self._sets, self._once) for field, value in each.items()]
+        return {value: self._model._meta.get_field(field) for value, field in reversed(named)}
+
+    def _column(self, field: str) -> str:
+        return connection.ops.quote_name(str(self._model._meta.get_field(field).column))  # type: ignore[union-attr]
+
+    @cached_property
+    def _parts(self) -> tuple[str, str, str, str]:
+        """Return the statement before its rows, a row, what follows them, and what gives the changed ones back."""
+        is_postgresql, table = connection.vendor == "postgresql", connection.ops.quote_name(self._model._meta.db_table)
+        sets = [f"{self._column(field)} = given.{value}" for field, value in self._sets.items()]
+        for field, value in self._once.items():
+            sets.append(f"{self._column(field)} = COALESCE({table}.{self._column(field)}, given.{value})")
+        wanted = [f"{table}.{self._column(field)} = given.{value}" for field, value in self._where.items()]
+        wanted += [f"{table}.{self._column(field)} = %(only_{field})s" for field in self._only]
+        source, free, same = "given", "", " AND ".join(wanted)
+        if self._skips_locked and is_postgresql:
+            free = f", free AS (SELECT {table}.id FROM {table}, given WHERE {same} FOR UPDATE OF {table} SKIP LOCKED)"  # noqa: S608
+            source, same = "given, free", f"{table}.id = free.id AND {same}"
+        casts = {
+            name: f"::{field.db_type(connection)}" if is_postgresql else "" for name, field in self._values.items()
+        }
+        row = ", ".join(f"%({name}_{{0}})s{cast}" for name, cast in casts.items())
+        changed = f"UPDATE {table} SET {', '.join(sets)} FROM {source} WHERE {same}"  # noqa: S608
+        returned = f" RETURNING {table}.*" if is_postgresql else " RETURNING *"
+        return f"WITH given ({', '.join(casts)}) AS (VALUES ", f"({row})", f"){free} {changed}", returned
+
+    def _statement(self, rows: Sequence[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+        head, row, update, _ = self._parts
+        params = {f"only_{field}": _adapted(value) for field, value in self._only.items()}
+        for number, values in enumerate(rows):
+            for name, field in self._values.items():
+                params[f"{name}_{number}"] = field.get_db_prep_save(values[name], connection)
+        return head + ", ".join(row.format(number) for number in range(len(rows))) + update, params
+
+    def run(self, rows: Sequence[dict[str, Any]]) -> int:
+        """Update a row for each of these, where there is one; return how many changed."""
+        if not rows:
+            return 0
+        with connection.cursor() as cursor:
+            sql, params = self._statement(rows)
+            # Python does not count the rows of SQLite's WITH.
+            cursor.execute(f"{sql} RETURNING 1", params)
+            return len(cursor.fetchall())
+
+    def rows(self, rows: Sequence[dict[str, Any]]) -> list[Row]:
+        """Run it for these and return the rows as they are now, in no order."""
+        if not rows:
+            return []
+        sql, params = self._statement(rows)
+        return list(self._model._base_manager.raw(sql + self._parts[3], params))
 
 
 class Update(Select[Row]):

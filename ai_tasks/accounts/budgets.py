@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 from django.db import transaction
@@ -16,7 +17,7 @@ from ai_tasks.accounts.fields import usd
 from ai_tasks.accounts.models import Attempt, Budget, BudgetPeriod, Hold
 from providers import routing
 from queueing.models import QueueEntry
-from queueing.statements import Param, Select
+from queueing.statements import Param, Select, SelectIn, among
 from queueing.states import ParkedReason
 
 ZERO = Decimal(0)
@@ -159,21 +160,34 @@ def holds_of(attempt: Attempt, periods: list[BudgetPeriod], amount: Decimal) -> 
     return [Hold(attempt=attempt, period=period, amount_usd=amount) for period in periods]
 
 
-_open_holds = Select(
-    lambda: Hold.objects.filter(attempt=Param("attempt"), settled_at=None).select_for_update().order_by("period_id")
+_open_holds = SelectIn(
+    lambda attempts: (
+        Hold.objects.filter(among("attempt_id", attempts), settled_at=None)
+        .annotate(budget_id=F("period__budget_id"))
+        .select_for_update(of=("self",))
+        .order_by("period_id")
+    )
 )
 
 
-def settle(attempt: Attempt, cost: Decimal, now: datetime) -> None:
-    """Turn the attempt's holds into spending of `cost` in the periods that held them, whatever month it is; once."""
-    holds = _open_holds.rows(attempt=attempt.pk)
-    if not holds:
-        return
-    for each in holds:
-        BudgetPeriod.objects.filter(pk=each.period_id).update(
-            held_usd=F("held_usd") - usd(each.amount_usd), spent_usd=F("spent_usd") + usd(cost)
+def settle_all(paid: Sequence[tuple[Attempt, Decimal]], now: datetime) -> list[int]:
+    """
+    Turn each attempt's holds into spending of its cost in the periods that held them, whatever month it is; once.
+
+    Returns the ids of the periods' budgets.
+    """
+    costs = {attempt.pk: cost for attempt, cost in paid}
+    holds = _open_holds.rows(list(costs))
+    for period_id, group in groupby(holds, lambda each: each.period_id):
+        each_period = list(group)
+        held = sum((each.amount_usd for each in each_period), ZERO)
+        spent = sum((costs[each.attempt_id] for each in each_period), ZERO)
+        BudgetPeriod.objects.filter(pk=period_id).update(
+            held_usd=F("held_usd") - usd(held), spent_usd=F("spent_usd") + usd(spent)
         )
-    Hold.objects.filter(pk__in=[each.pk for each in holds]).update(settled_at=now)
+    if holds:
+        Hold.objects.filter(pk__in=[each.pk for each in holds]).update(settled_at=now)
+    return sorted({each.budget_id for each in holds})  # type: ignore[attr-defined]
 
 
 def correct(attempt: Attempt, difference: Decimal) -> None:

@@ -1,8 +1,9 @@
 """The ledger: exactly one charge per started attempt, and the adjustments that correct it."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.db.models import Q, Sum
 from django.db.models.functions import Coalesce
@@ -59,17 +60,41 @@ def price(attempt: Attempt, usage: Usage) -> Decimal | None:
     return None if cost is None else to_quantum(cost)
 
 
-def charge(
-    attempt: Attempt, task: Payer, usage: Usage, *, reason: str = "", is_running: bool = False, now: datetime
-) -> bool:
+def charge(attempt: Attempt, task: Payer, usage: Usage, *, reason: str = "", now: datetime) -> bool:
     """
     Write the attempt's charge and settle its holds; False when it was charged already.
 
-    Part of the caller's transaction. `reason` says why it is an estimate. `is_running`: the caller has the running
-    entry locked, so nobody can have charged it; were it otherwise, the constraint would undo the transaction.
+    Part of the caller's transaction. `reason` says why it is an estimate.
     """
+    fields = _fields(attempt, task, usage, reason, now)
+    _, made = LedgerEntry.objects.get_or_create(attempt=attempt, kind=LedgerEntry.Kind.CHARGE, defaults=fields)
+    if made:
+        budgets.settle_all([(attempt, fields["amount_usd"] or ZERO)], now)
+    return made
+
+
+def charge_running(
+    ended: Iterable[tuple[Attempt, Payer, Usage, str]], now: datetime
+) -> tuple[list[Decimal | None], list[int]]:
+    """
+    Write the charges of several attempts, each with its task, usage and reason, and settle their holds.
+
+    The caller has their running entries locked, so nobody can have charged them; were it otherwise, the constraint
+    would undo the transaction. Returns their amounts, and the ids of the budgets that paid.
+    """
+    ended = list(ended)
+    rows = [
+        LedgerEntry(attempt=attempt, kind=LedgerEntry.Kind.CHARGE, **_fields(attempt, task, usage, reason, now))
+        for attempt, task, usage, reason in ended
+    ]
+    LedgerEntry.objects.bulk_create(rows)
+    paid = [(row.attempt, row.amount_usd or ZERO) for row in rows]
+    return [row.amount_usd for row in rows], budgets.settle_all(paid, now)
+
+
+def _fields(attempt: Attempt, task: Payer, usage: Usage, reason: str, now: datetime) -> dict[str, Any]:
     cost = price(attempt, usage)
-    fields = {
+    return {
         "task_id": task.pk,
         "owner_id": task.owner_id,
         "task_type": task.type,
@@ -81,14 +106,6 @@ def charge(
         "created_at": now,
         **buckets(usage),
     }
-    if is_running:
-        LedgerEntry.objects.create(attempt=attempt, kind=LedgerEntry.Kind.CHARGE, **fields)
-        made = True
-    else:
-        _, made = LedgerEntry.objects.get_or_create(attempt=attempt, kind=LedgerEntry.Kind.CHARGE, defaults=fields)
-    if made:
-        budgets.settle(attempt, cost or ZERO, now)
-    return made
 
 
 def _assumption(attempt: Attempt, usage: Usage) -> str:

@@ -11,15 +11,14 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from ai_tasks import chunks, lease, settlement, sweeps
+from ai_tasks import chunks, completing, lease, sweeps
 from ai_tasks.access import idempotency
 from ai_tasks.access.models import IdempotencyRecord
 from ai_tasks.accounts import budgets, charges
 from ai_tasks.capacity import Room
 from ai_tasks.lease import Lease
-from queueing.models import QueueEntry, TaskQueue
-from queueing.statements import Param, Select
-from queueing.states import EntryState
+from ai_tasks.models import AIGenerationTask
+from queueing.models import TaskQueue
 
 Put = Callable[[Any, str, Any], None]
 """Sets an attribute: `setattr`, or a test's that is undone."""
@@ -36,8 +35,7 @@ class Control:
 
 def _finish_without_epoch(put: Put) -> None:
     """Whoever held a lease of the task may end it, also when it has passed to another."""
-    running = QueueEntry.objects.filter(task_id=Param("task_id"), state=EntryState.RUNNING)
-    put(settlement, "_running_entry", Select(lambda: running.select_for_update()))
+    put(completing, "holds", lambda entry, _: entry is not None)
 
 
 def _begin_without_compare_and_set(put: Put) -> None:
@@ -75,12 +73,20 @@ def _idempotency_key_ignored(put: Put) -> None:
 
 def _charge_again(put: Put) -> None:
     """An attempt is charged whenever somebody says what it used."""
-    guarded = charges.charge
 
-    def charge(*given: Any, reason: str = "", is_running: bool = False, now: datetime) -> bool:
-        return guarded(*given, reason=reason, is_running=True, now=now)
+    def charge(attempt: Any, task: Any, usage: Any, *, reason: str = "", now: datetime) -> bool:
+        return bool(charges.charge_running([(attempt, task, usage, reason)], now))
 
     put(charges, "charge", charge)
+
+
+def _unpaid(ended: Any, _: datetime) -> tuple[list[None], list[int]]:
+    return [None for _ in ended], []
+
+
+def _unfolded(_: Any, ended: Any) -> None:
+    for task_id, pieces in ended:
+        chunks.write(AIGenerationTask(pk=task_id), pieces)
 
 
 CONTROLS = {
@@ -91,18 +97,16 @@ CONTROLS = {
     "idempotency-key-ignored": Control(_idempotency_key_ignored, "task that nobody was told of"),
     "charge-again": Control(_charge_again, "attempt charged twice"),
     "hold-skipped": Control(lambda put: put(budgets, "hold", lambda *_: True), "budget held other than its open holds"),
-    "hold-kept": Control(lambda put: put(budgets, "settle", lambda *_: None), "held money"),
-    "charge-skipped": Control(
-        lambda put: put(charges, "charge", lambda *_, **__: True), "ended attempt without a charge"
-    ),
+    "hold-kept": Control(lambda put: put(budgets, "settle_all", lambda *_: []), "held money"),
+    "charge-skipped": Control(lambda put: put(charges, "charge_running", _unpaid), "ended attempt without a charge"),
     "entry-kept": Control(
-        lambda put: put(type(TaskQueue.objects), "forget", lambda *_, **__: True), "terminal task with an entry"
+        lambda put: put(type(TaskQueue.objects), "forget_all", lambda *_: 1), "terminal task with an entry"
     ),
     "dead-letter-skipped": Control(
         lambda put: put(type(TaskQueue.objects), "move_to_dlq", lambda *_, **__: None),
         "failed task without a dead letter that says so",
     ),
-    "chunks-unfolded": Control(lambda put: put(chunks, "fold", lambda *_: None), "terminal task with unfolded chunks"),
+    "chunks-unfolded": Control(lambda put: put(chunks, "fold_all", _unfolded), "terminal task with unfolded chunks"),
 }
 """Every guard that is broken, by name."""
 

@@ -11,8 +11,9 @@ from channels.layers import get_channel_layer
 from django.contrib.auth.models import User
 from django.db import connections
 
-from ai_tasks import chunks, delivery, events, settlement
+from ai_tasks import chunks, completing, delivery, events
 from ai_tasks.chunks import Piece
+from ai_tasks.completing import Answered
 from ai_tasks.delivery import TaskEvent, follow
 from ai_tasks.models import AIGenerationTask
 from providers.errors import Unavailable
@@ -78,7 +79,7 @@ def task(alice: User) -> AIGenerationTask:
 
 
 def end(task: AIGenerationTask, pieces: list[Piece] = [], seconds: float = 5) -> None:  # noqa: B006
-    assert settlement.complete(tasks.all(), task.pk, 1, answer(TEXT), pieces=pieces, now=at(seconds))
+    assert completing.complete(tasks.all(), Answered(task.pk, 1, answer(TEXT), pieces), at(seconds))
 
 
 def test_an_ended_task_tells_everything_and_its_end_last(task: AIGenerationTask) -> None:
@@ -181,7 +182,7 @@ def test_a_restart_is_told_and_the_numbers_go_on(alice: User) -> None:
     tasks.fail(task.pk, first.epoch, Unavailable(), now=at(1))
     second = claimed(now=at(70))
     rest = pieces_of(TEXT, start=second.next_seq, epoch=2)
-    settlement.complete(tasks.all(), task.pk, 2, answer(TEXT), pieces=rest, now=at(71))
+    completing.complete(tasks.all(), Answered(task.pk, 2, answer(TEXT), rest), at(71))
 
     told = asyncio.run(collect(follow(task.pk)))
 

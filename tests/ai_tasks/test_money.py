@@ -107,7 +107,7 @@ def test_a_hold_is_settled_once(alice: User, make_budget: MakeBudget) -> None:
     attempt = attempt_of(task)
 
     for _ in range(3):
-        budgets.settle(attempt, Decimal("0.0001"), at(1))
+        budgets.settle_all([(attempt, Decimal("0.0001"))], at(1))
 
     assert BudgetPeriod.objects.get().spent_usd == Decimal("0.0001")
     assert BudgetPeriod.objects.get().held_usd == 0

@@ -5,8 +5,9 @@ from decimal import Decimal
 import pytest
 from django.contrib.auth.models import User
 
-from ai_tasks import chunks, settlement, sweeps
+from ai_tasks import chunks, completing, sweeps
 from ai_tasks.chunks import Piece
+from ai_tasks.completing import Answered
 from ai_tasks.models import AIGenerationTask, Attempt, BudgetPeriod, Chunk, LedgerEntry
 from ai_tasks.states import TaskStatus
 from config.chaos.invariants import violations, violations_at_rest
@@ -241,7 +242,7 @@ def test_the_last_pieces_are_stored_with_the_end_and_folded(alice: User) -> None
     lease = claimed()
     chunks.write(task, [Piece(1, 1, "text", "The ")])
 
-    settlement.complete(tasks.all(), task.pk, 1, answer("The Rhine"), pieces=[Piece(2, 1, "text", "Rhine")], now=at(1))
+    completing.complete(tasks.all(), Answered(task.pk, 1, answer("The Rhine"), [Piece(2, 1, "text", "Rhine")]), at(1))
 
     assert lease.next_seq == 1
     assert Chunk.objects.count() == 1
