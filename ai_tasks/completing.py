@@ -117,7 +117,9 @@ _attempts = SelectIn(lambda ids: Attempt.objects.filter(among("task_id", ids)).o
 def _tasks_of(model: type[Any]) -> SelectIn[Any]:
     is_heard = Exists(WebhookEndpoint.objects.listening().filter(owner=OuterRef("owner")))
     return SelectIn(
-        lambda ids: model.objects.select_for_update().filter(among("pk", ids)).annotate(is_heard=is_heard).order_by("pk")
+        lambda ids: (
+            model.objects.select_for_update().filter(among("pk", ids)).annotate(is_heard=is_heard).order_by("pk")
+        )
     )
 
 

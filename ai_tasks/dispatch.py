@@ -72,6 +72,9 @@ def send(dispatch: Dispatch) -> bool:
             queue=celery_queue(dispatch.provider, dispatch.lane),
             ignore_result=True,
             retry=False,
+            # What monitors show; Celery's own way to it takes longer than the message.
+            argsrepr="",
+            kwargsrepr=f"{dispatch.task_id}.{dispatch.epoch}",
         )
     except Exception as error:
         logger.warning("Task %s was not handed to the broker: %s", dispatch.task_id, error)
@@ -130,6 +133,8 @@ class Dispatcher:
         self._thread: threading.Thread | None = None
         self._is_closed = False
         self._wake_at: dict[str, float] = {}
+        self._rests_until: dict[str, float] = {}
+        """A plan costs the same for one entry and for thirty: after it, as long again is waited for more to come."""
 
     def start(self) -> None:
         """Start the thread, once; rings that came before are answered."""
@@ -157,13 +162,16 @@ class Dispatcher:
         return min(max(soonest - time.monotonic(), 0.0), IDLE_SECONDS)
 
     def _due(self, rung: Iterable[str]) -> set[str]:
+        for provider in rung:
+            self._wake_at[provider] = min(self._wake_at.get(provider, math.inf), self._rests_until.get(provider, 0.0))
         now = time.monotonic()
-        due = {provider for provider, at in self._wake_at.items() if at <= now} | set(rung)
+        due = {provider for provider, at in self._wake_at.items() if at <= now}
         for provider in due:
-            self._wake_at.pop(provider, None)
+            del self._wake_at[provider]
         return due
 
     def _admit(self, provider: str) -> None:
+        began = time.monotonic()
         try:
             started = clock.now()
             wake_at = admit(provider)
@@ -177,6 +185,7 @@ class Dispatcher:
             logger.exception("Admission of %s failed.", provider)
             self._wake_at[provider] = time.monotonic() + 1.0
             return
+        self._rests_until[provider] = 2 * time.monotonic() - began
         if wake_at is not None:
             seconds = max((wake_at - started) / timedelta(seconds=1), 0.005)
             self._wake_at[provider] = time.monotonic() + seconds

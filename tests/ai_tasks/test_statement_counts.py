@@ -8,9 +8,11 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from ai_tasks import lease, process
+from ai_tasks import completing, lease, process
+from ai_tasks.completing import Answered
 from ai_tasks.models import AIGenerationTask
-from tests.engine import answer, at, plan, text_task
+from queueing.entries import Handed
+from tests.engine import answer, at, plan, several, text_task
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("providers_ready")]
 Found = TypeVar("Found")
@@ -32,7 +34,23 @@ def walk(alice: User, *, submit: int, admit: int, begin: int, settle: int) -> No
     counted(lambda: tasks.complete(each.task_id, each.epoch, answer(), now=at(2)), settle)
 
 
+def together(alice: User, count: int, *, admit: int, begin: int, settle: int) -> None:
+    several(alice, count)
+    handed = [Handed(*(each.task_id, each.epoch, each.dispatch_id)) for each in counted(plan, admit).dispatches]
+    begun = counted(lambda: lease.begin_all(tasks.all(), handed, worker=process.boot_id(), now=at(1)), begin)
+    ended = [Answered(each.task.pk, each.epoch, answer()) for each in begun if each]
+    done = counted(lambda: completing.complete_all(tasks.all(), ended, at(2)), settle)
+    assert len(done) == count
+    assert all(done)
+
+
 def test_a_task_takes_no_more_statements_than_it_did(alice: User) -> None:
     walk(alice, submit=20, admit=20, begin=10, settle=20)
 
     walk(alice, submit=8, admit=15, begin=7, settle=16)
+
+
+def test_many_that_come_together_take_no_more_than_one(alice: User) -> None:
+    together(alice, 3, admit=20, begin=10, settle=20)
+
+    together(alice, 30, admit=15, begin=7, settle=16)
