@@ -17,7 +17,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from ai_tasks import breaker, chunks, continuing, crash_points, settlement
+from ai_tasks import breaker, chunks, continuing, outcome, settlement
 from ai_tasks.accounts import attempts, charges
 from ai_tasks.accounts.models import Attempt
 from ai_tasks.chunks import Piece
@@ -26,7 +26,7 @@ from ai_tasks.states import TaskStatus
 from ai_tasks.task_types import embedding, registry
 from ai_tasks.webhooks import events
 from ai_tasks.webhooks.models import WebhookEndpoint
-from providers.types import Completion, Embeddings, UsageSource, storable
+from providers.types import Completion, Embeddings, Usage, UsageSource, storable
 from queueing.entries import share_key
 from queueing.models import QueueEntry, TaskQueue
 from queueing.statements import SelectIn, UpdateEach, among
@@ -52,6 +52,16 @@ class _Ending(NamedTuple):
     task: Any
     attempt: Attempt
     by: Answered
+
+    @property
+    def usage(self) -> Usage:
+        """What the call used."""
+        return self.by.answer.usage
+
+    @property
+    def untold(self) -> str:
+        """Why the charge is an estimate; empty: it is none."""
+        return "" if self.usage.source == UsageSource.PROVIDER else "its provider did not say what was used"
 
 
 @transaction.atomic
@@ -127,38 +137,29 @@ def _finish(tasks: QuerySet[Any], found: Sequence[_Ending], now: datetime) -> No
     """End locked leases. Part of the caller's transaction."""
     outputs = [_output(each.task, each.by.answer, continuing.said_before(each.task, each.by.epoch)) for each in found]
     chunks.fold_all(found[0].task.chunks.model, [(each.task.pk, each.by.pieces) for each in found])
-    usages = [each.by.answer.usage for each in found]
-    request_ids = [storable(each.by.answer.provider_request_id)[:200] for each in found]
-    attempts.succeed(
-        [
-            (each.attempt, usage, request_id, each.by.first_token_at)
-            for each, usage, request_id in zip(found, usages, request_ids, strict=True)
-        ],
-        now,
-    )
-    amounts, budget_ids = charges.charge_running(
-        [(each.attempt, each.task, usage, _untold(usage.source)) for each, usage in zip(found, usages, strict=True)],
-        now,
-    )
-    TaskQueue.objects.forget_all([(each.entry, usage.total) for each, usage in zip(found, usages, strict=True)])
+    attempts.succeed([(each.attempt, each.usage, _request_id(each), each.by.first_token_at) for each in found], now)
+    paid = charges.charge_running([(each.attempt, each.task, each.usage, each.untold) for each in found], now)
+    TaskQueue.objects.forget_all([(each.entry, each.usage.total) for each in found])
+    moved = {"status": TaskStatus.COMPLETED, "error": None, "now": now}
     _end(tasks.model).run(  # type: ignore[arg-type]
         [
             {
                 "task_id": each.task.pk,
-                "now": now,
                 # An earlier attempt has its price too.
                 "cost": amount if each.by.epoch == 1 else charges.total_usd(each.task.pk),
                 "output": output,
-                "usage": charges.public_usage(usage),
-                "error": None,
-                "status": TaskStatus.COMPLETED,
+                "usage": charges.public_usage(each.usage),
+                **moved,
             }
-            for each, amount, output, usage in zip(found, amounts, outputs, usages, strict=True)
+            for each, amount, output in zip(found, paid.amounts, outputs, strict=True)
         ]
     )
+    _wake_waiting_for([each.entry for each in found], paid.budget_ids)
     _tell(found, now)
-    _wake_waiting_for([each.entry for each in found], budget_ids)
-    crash_points.reached("settling")
+
+
+def _request_id(each: _Ending) -> str:
+    return storable(each.by.answer.provider_request_id)[:200]
 
 
 @cache
@@ -172,7 +173,7 @@ def _tell(found: Sequence[_Ending], now: datetime) -> None:
     model = found[0].task.finish_hooks.model
     hooked = [each.task for each in found if registry.get(each.task.type).on_finished]
     model.objects.bulk_create([model(task_id=task.pk, due_at=now) for task in hooked])
-    transaction.on_commit(partial(crash_points.reached, "settled"))
+    outcome.come_by_the_end()
     for each in found:
         events.task_ended(each.task, TaskStatus.COMPLETED, now)
         announce(each.task, TaskStatus.COMPLETED)
@@ -185,10 +186,6 @@ def _wake_waiting_for(entries: Sequence[QueueEntry], budget_ids: Sequence[int]) 
     QueueEntry.objects.wake_keys([*sorted(models), *((ParkedReason.BUDGET, str(each)) for each in budget_ids)])
     for key, count in sorted(Counter(share_key(entry) for entry in entries).items()):
         QueueEntry.objects.wake_keys([(ParkedReason.USER_SHARE, key)], most=count)
-
-
-def _untold(source: UsageSource) -> str:
-    return "" if source == UsageSource.PROVIDER else "its provider did not say what was used"
 
 
 def _output(task: Any, answer: Completion | Embeddings, said_before: str) -> dict[str, Any]:

@@ -145,8 +145,13 @@ def close(tasks: QuerySet[Any], task: Any, status: TaskStatus, now: datetime, **
     if registry.get(task.type).on_finished:
         task.finish_hooks.create(due_at=now)
     events.task_ended(task, status, now)
-    transaction.on_commit(partial(crash_points.reached, "settled"))
+    come_by_the_end()
     announce(task, status)
+
+
+def come_by_the_end() -> None:
+    """Pass the crash points of a settlement that is written: before its commit and, before anybody is told, after."""
+    transaction.on_commit(partial(crash_points.reached, "settled"))
     crash_points.reached("settling")
 
 

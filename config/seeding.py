@@ -145,6 +145,7 @@ def _bills(task: AIGenerationTask, source: str) -> None:
     tokens = {"input_tokens": "10", "output_tokens": "mod(task.cost_usd, 200)"}
     own = {"task_id": "task.id", "epoch": "1", "dispatch_id": "gen_random_uuid()", "admitted_at": "task.started_at"}
     insert(attempt, source, state=state, **own, **times, **tokens)
+    analyze(AIGenerationTask, Attempt)  # the planner would take the new rows for none, and join them one by one
     charge = LedgerEntry.objects.create(
         task=task,
         attempt=attempt,

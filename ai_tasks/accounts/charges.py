@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from django.db.models import Q, Sum
 from django.db.models.functions import Coalesce
@@ -73,23 +73,27 @@ def charge(attempt: Attempt, task: Payer, usage: Usage, *, reason: str = "", now
     return made
 
 
-def charge_running(
-    ended: Iterable[tuple[Attempt, Payer, Usage, str]], now: datetime
-) -> tuple[list[Decimal | None], list[int]]:
+class Paid(NamedTuple):
+    """What attempts cost, None where a model has no price, and the ids of the budgets that paid."""
+
+    amounts: list[Decimal | None]
+    budget_ids: list[int]
+
+
+def charge_running(ended: Iterable[tuple[Attempt, Payer, Usage, str]], now: datetime) -> Paid:
     """
     Write the charges of several attempts, each with its task, usage and reason, and settle their holds.
 
     The caller has their running entries locked, so nobody can have charged them; were it otherwise, the constraint
-    would undo the transaction. Returns their amounts, and the ids of the budgets that paid.
+    would undo the transaction.
     """
-    ended = list(ended)
     rows = [
         LedgerEntry(attempt=attempt, kind=LedgerEntry.Kind.CHARGE, **_fields(attempt, task, usage, reason, now))
         for attempt, task, usage, reason in ended
     ]
     LedgerEntry.objects.bulk_create(rows)
     paid = [(row.attempt, row.amount_usd or ZERO) for row in rows]
-    return [row.amount_usd for row in rows], budgets.settle_all(paid, now)
+    return Paid([row.amount_usd for row in rows], budgets.settle_all(paid, now))
 
 
 def _fields(attempt: Attempt, task: Payer, usage: Usage, reason: str, now: datetime) -> dict[str, Any]:

@@ -80,8 +80,8 @@ def _charge_again(put: Put) -> None:
     put(charges, "charge", charge)
 
 
-def _unpaid(ended: Any, _: datetime) -> tuple[list[None], list[int]]:
-    return [None for _ in ended], []
+def _unpaid(ended: Any, _: datetime) -> charges.Paid:
+    return charges.Paid([None for _ in ended], [])
 
 
 def _unfolded(_: Any, ended: Any) -> None:
