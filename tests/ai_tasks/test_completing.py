@@ -10,11 +10,12 @@ from ai_tasks.chunks import Piece
 from ai_tasks.completing import Answered
 from ai_tasks.models import AIGenerationTask, BudgetPeriod, Chunk, LedgerEntry
 from ai_tasks.states import TaskStatus
+from config.chaos.invariants import violations
 from providers.errors import StreamCut
 from queueing.entries import Handed
 from queueing.models import QueueEntry
 from tests.ai_tasks.conftest import MakeBudget
-from tests.ai_tasks.test_settlement import COST, violations
+from tests.ai_tasks.test_settlement import COST
 from tests.engine import OTHER_WORKER, WORKER, Held, answer, at, claimed, fresh, plan, several, text_task
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("providers_ready")]
