@@ -66,6 +66,8 @@ class Stack:
         self._lock: int | None = None
         self.through: list[str] = []
         """A module, with its arguments, that is to start the processes' own."""
+        self.commands: dict[str, list[str]] = {}
+        """Modules, with their arguments, that are to run instead of ours, by process."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -90,14 +92,18 @@ class Stack:
 
     def start(self) -> None:
         """Start everything, in order, and return when the web server is ready."""
-        self._lock = local_services.hold(self.folder)
-        self.postgres.start()
-        self.redis.start()
+        self.start_services()
         self.manage("migrate", "--verbosity", "0")
         self.manage("collectstatic", "--no-input", "--verbosity", "0")
         for name in self.names:
             self.spawn(name)
         self.wait_until_ready()
+
+    def start_services(self) -> None:
+        """Start PostgreSQL and Redis alone."""
+        self._lock = local_services.hold(self.folder)
+        self.postgres.start()
+        self.redis.start()
 
     def manage(self, *arguments: str) -> str:
         """Run a manage.py command in the stack's environment and return what it prints."""
@@ -122,7 +128,7 @@ class Stack:
     def spawn(self, name: str, **environment: str) -> None:
         """Start the process of that name, with these in its environment too."""
         process = subprocess.Popen(
-            [sys.executable, "-m", *self.through, *self._command(name)],
+            [sys.executable, "-m", *self.through, *(self.commands.get(name) or self._command(name))],
             env={**self.environment, **environment},
             cwd=BASE_DIR,
             stdin=subprocess.DEVNULL,

@@ -24,13 +24,15 @@ from providers import control
 from providers.types import Candidate, Limits
 
 LEASE_SECONDS, GRACE_SECONDS = 6, 20
-CAPS: dict[str, int] = {PROVIDER: 16, LIMITED: 3}
+PORTS, SLOTS = "TASUKI_CHAOS_PORTS", "TASUKI_CHAOS_SLOTS"
+FEW_SLOTS, MANY_SLOTS = 16, 96
+"""Calls at once: few bind soon, many let a soak's hundred thousand tasks through."""
+CAPS: dict[str, int] = {PROVIDER: int(os.environ.get(SLOTS, FEW_SLOTS)), LIMITED: 3}
 """The most calls at once, by provider."""
 WEBS, WORKERS, BEATS = 2, 3, 2
-PORTS = "TASUKI_CHAOS_PORTS"
 
 
-def environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path, slots: int) -> dict[str, str]:
     """Return the environment of a process that does the chaos, on ports and data of its own below this folder."""
     ports = {name: free_port() for name in ("postgres", "redis", "simulator", "web")}
     provider = {
@@ -48,7 +50,8 @@ def environment(folder: Path) -> dict[str, str]:
         "AI_PROVIDERS": json.dumps({PROVIDER: provider, LIMITED: provider}),
         "AI_LEASE_SECONDS": str(LEASE_SECONDS),
         "AI_LOST_CHARGE_GRACE_SECONDS": str(GRACE_SECONDS),
-        "AI_WORKER_THREADS": "16",
+        SLOTS: str(slots),
+        "AI_WORKER_THREADS": str(slots // 2 + 8),
         "AI_DISPATCHER": "false",
     }
 

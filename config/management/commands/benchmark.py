@@ -1,10 +1,11 @@
 """
 Measure this project on this machine, each on throw-away processes and data.
 
-`latency`: from POST to the provider's call, on idle installations. `backlog`: what admission and submission cost beside
-1,000 rows and beside 1,300,000. `streams`: what a web process adds to many streams at once. `chats`: lists, searches
-and pages beside 10,000 chats. `gateway`: what `/v1` adds to its provider's calls, and how many it answers. `seed`: fill
-the configured PostgreSQL with a large installation's rows, and stay.
+`drain`: how fast two workers empty a full queue, beside plain Celery and raw SQL. `concurrency`: what it takes to have
+a thousand calls in flight. `latency`: from POST to the provider's call, on idle installations. `backlog`: what
+admission and submission cost beside 1,000 rows and beside 1,300,000. `streams`: what a web process adds to many streams
+at once. `chats`: lists, searches and pages beside 10,000 chats. `gateway`: what `/v1` adds to its provider's calls, and
+how many it answers. `seed`: fill the configured PostgreSQL with a large installation's rows, and stay.
 """
 
 import json
@@ -17,10 +18,10 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
-from config import backlog, benchmarks, chats, gateway_load, seeding, streams
+from config import backlog, benchmarks, chats, draining, gateway_load, seeding, streams
 
-MEASURED = ("latency", "backlog", "streams", "chats", "gateway")
-CHILDREN = ("fill", "measure", "measure_chats")
+MEASURED = ("drain", "latency", "concurrency", "backlog", "streams", "chats", "gateway")
+CHILDREN = ("fill", "measure", "measure_chats", "submit")
 SHAPES = ("embedded", "services")
 SIZES = ("waiting", "parked", "finished", "dead_letters", "users")
 
@@ -42,8 +43,13 @@ class Command(BaseCommand):
         sockets.add_argument("--clients", type=int, default=500, help="open chats, on one web process")
         sockets.add_argument("--streams", type=int, default=100, help="chats of these that are answered at 20 tokens/s")
         sockets.add_argument("--seconds", type=int, default=20, help="length of an answer")
+        parser.add_argument(
+            "--rounds", type=int, default=backlog.ROUNDS, help="runs of each, of which the median is told"
+        )
+        many = parser.add_argument_group("drain and concurrency")
+        many.add_argument("--tasks", type=int, help="default: 5,000 to drain, 1,000 at once")
+        many.add_argument("--seconds-each", type=float, default=1.0, help="how long each of those at once waits")
         sizes = parser.add_argument_group("backlog and seed")
-        sizes.add_argument("--rounds", type=int, default=backlog.ROUNDS)
         for name in SIZES:
             text = f"default: {getattr(backlog.MANY, name):,}"
             sizes.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(backlog.MANY, name), help=text)
@@ -52,6 +58,35 @@ class Command(BaseCommand):
     def handle(self, *, what: str, **options: Any) -> None:
         """Measure and print."""
         getattr(self, what)(options)
+
+    def drain(self, options: dict[str, Any]) -> None:
+        """A full queue."""
+        told = draining.drain(self.stderr.write, count=options["tasks"] or 5_000, rounds=options["rounds"])
+        if options["json"]:
+            self._print_json({"benchmark": "drain", **told})
+            return
+        self.stdout.write(f"{told['tasks']:,} tasks{'a second':>20}{'from - to':>20}   CPU in ms a task")
+        for name, figures in told["runs"].items():
+            speed, cpu = figures.pop("per_second"), [f"{each[7:]} {figures[each]['median']}" for each in figures]
+            low, high = speed["from_to"]
+            self.stdout.write(f"{name:14}{speed['median']:18.1f}{low:12.1f} - {high:<8.1f} {', '.join(cpu)}")
+        self.stdout.write(f"Of plain Celery: {told['ratios']['plain celery']}; of raw SQL: {told['ratios']['raw SQL']}")
+
+    def concurrency(self, options: dict[str, Any]) -> None:
+        """Many calls in flight."""
+        given = {"count": options["tasks"] or 1_000, "seconds": options["seconds_each"], "rounds": options["rounds"]}
+        told = draining.concurrency(self.stderr.write, **given)
+        if options["json"]:
+            self._print_json({"benchmark": "concurrency", **told})
+            return
+        self.stdout.write(f"{told['tasks']:,} tasks of {told['seconds_each']} s{'seconds':>12}{'MB':>10}{'CPU s':>10}")
+        for name, figures in told["runs"].items():
+            values = [figures[each]["median"] for each in ("all_seconds", "megabytes", "cpu_seconds")]
+            self.stdout.write(f"{name:24}" + "".join(f"{value:12.1f}" for value in values))
+
+    def submit(self, options: dict[str, Any]) -> None:
+        """Submit what `drain` and `concurrency` measure."""
+        draining.fill(*json.loads(options["given"]))
 
     def latency(self, options: dict[str, Any]) -> None:
         """From POST to the provider's call."""

@@ -59,11 +59,12 @@ class Command(BaseCommand):
         with throw_away_folder("chaos") as folder:
             arguments = [f"--{name}={options[name]}" for name in ("seed", "tasks", "seconds")]
             arguments += [f"--{name}" for name in ("controls", "soak") if options[name]]
+            slots = installation.MANY_SLOTS if options["soak"] else installation.FEW_SLOTS
             result = folder / "evidence.json"
             command = [sys.executable, str(BASE_DIR / "manage.py"), "chaos", "--here", *arguments]
             code = subprocess.call(
                 [*command, f"--evidence={result}"],
-                env=installation.environment(folder),
+                env=installation.environment(folder, slots),
                 cwd=BASE_DIR,
                 stdout=sys.stderr.fileno(),
                 preexec_fn=die_with_parent,
