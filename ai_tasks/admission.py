@@ -153,7 +153,7 @@ class _Admission:
         """Admit entries until the lane is empty or a gate of the whole provider refuses; True: more may wait."""
         if self.room.refusal(self.queue.lane, 0, 0):
             return True
-        picker = TaskQueue.objects.picker(self.queue, clocks, batch=min(limit, BATCH))
+        picker = TaskQueue.objects.picker(self.queue, clocks, batch=min(limit, self._batch()))
         has_more = False
         for entry in picker:
             if len(self.result.dispatches) + len(self._chosen) >= limit or self._stops_at(entry):
@@ -166,6 +166,10 @@ class _Admission:
         picker.store()
         self.result.dispatches += self._hand_over(self._chosen)
         return has_more or picker.was_cut
+
+    def _batch(self) -> int:
+        """Return how many entries to read at first: as many as there is room for, in steps, so that few compile."""
+        return min(BATCH, 1 << max(2, (capacity.MAX_QUEUED - self.room.queued - 1).bit_length()))
 
     def _stops_at(self, entry: QueueEntry) -> bool:
         """Is the provider full for the best entry? Smaller ones behind it must not starve it."""

@@ -12,6 +12,7 @@ class Job(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    finishes = models.IntegerField(default=0)
 
     def __str__(self) -> str:
         """Name it."""
