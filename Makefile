@@ -29,7 +29,7 @@ $(VENV)/.run: requirements.txt constraints.txt | $(PY)
 	@$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+$(VENV)/.dev: requirements-dev.txt requirements-otel.txt $(VENV)/.run
 	@echo "Installing what its checks and tests need ..."
 	@$(PIP) -r requirements-dev.txt
 	@touch $@

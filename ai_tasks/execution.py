@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import DatabaseError
 
-from ai_tasks import clock, completing, crash_points, finish_hooks, lease, process, progress, settlement
+from ai_tasks import clock, completing, crash_points, finish_hooks, lease, process, progress, settlement, spans
 from ai_tasks.chunks import Piece
 from ai_tasks.completing import Answered
 from ai_tasks.errors import DATABASE_AWAY
@@ -59,9 +59,10 @@ def run(task_id: UUID, epoch: int, dispatch_id: UUID) -> bool:
     call = Call(begun.task, epoch, begun.next_seq)
     ticker.register(call)
     try:
-        outcome = _call(begun, call)
-        crash_points.reached("answered")
-        settle(call, outcome)
+        with spans.attempt(begun):
+            outcome = _call(begun, call)
+            crash_points.reached("answered")
+            settle(call, outcome)
     finally:
         ticker.unregister(call)
     crash_points.reached("ended")
@@ -97,6 +98,13 @@ def _call(begun: Lease, call: Call) -> Outcome:
         logger.exception("The prompt of task %s could not be built.", call.task.pk)
         return BadRequest(f"The prompt could not be built: {type(error).__name__}.")
     process.give_connection_back()
+    with spans.call(call.task, request) as (span, traced):
+        outcome = _ask(begun, call, prompt, traced)
+        spans.tell(span, call.task, outcome)
+    return outcome
+
+
+def _ask(begun: Lease, call: Call, prompt: Prompt | Texts, request: CompletionRequest | EmbeddingRequest) -> Outcome:
     candidate = Candidate(call.task.provider, call.task.model)
     try:
         if isinstance(request, EmbeddingRequest):

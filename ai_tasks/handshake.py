@@ -13,9 +13,10 @@ from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.utils.http import is_same_domain
 
-from ai_tasks import clock
+from ai_tasks import clock, trail
 from ai_tasks.access import keys, tickets
 from ai_tasks.delivery import in_thread
+from ai_tasks.trail import Trail, request_id_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,10 @@ class SocketAccess:
         self.application = application
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Authenticate the handshake and pass it on."""
+        """Authenticate the handshake and pass it on; what is done for the socket has its request's id."""
+        headers = {name: value.decode("latin-1") for name, value in scope.get("headers", ())}
+        request_id = request_id_from(headers.get(b"x-request-id"))
+        trail.enter(Trail(request_id, traceparent=trail.decent(headers.get(b"traceparent"))))
         try:
             caller = await in_thread(_caller_of, scope)
         except (ForeignOrigin, DisallowedHost):

@@ -125,6 +125,11 @@ class AIGenerationTask(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
 
+    request_id = models.CharField(max_length=100, blank=True, default="")
+    """Of the HTTP request that asked for it; empty: there was none."""
+    traceparent = models.CharField(max_length=55, blank=True, default="")
+    """Of the trace that its attempts are part of (W3C Trace Context); empty: each begins one."""
+
     entry: QueueEntry | None = None
     """Its place in the queue as its submission just made it; not kept."""
 

@@ -20,6 +20,7 @@ from ai_tasks.models import AIGenerationTask
 from ai_tasks.states import ACTIVE, REVIVABLE, TaskStatus
 from ai_tasks.task_types import registry
 from ai_tasks.task_types.base import TaskType
+from ai_tasks.trail import kept
 from providers import routing
 from providers.types import AfterCut, Route
 from queueing import errors as queue_errors
@@ -169,6 +170,7 @@ def _draft(owner: User, request: TaskRequest, task_type: TaskType, now: datetime
         run_at=request.run_at,
         deadline_at=begins + deadline,
         created_at=now,
+        **kept(),
     )
 
 

@@ -47,6 +47,15 @@ def integer(name: str, default: int, *, least: int = 0) -> int:
     return int(value)
 
 
+def choice(name: str, default: str, *others: str) -> str:
+    """Return NAME, one of these words in any case."""
+    value = text(name, default)
+    found = next((word for word in (default, *others) if word.lower() == value.lower()), None)
+    if found is None:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join((default, *others))}, not {value!r}.")
+    return found
+
+
 def words(name: str, default: list[str]) -> list[str]:
     """Return NAME split at commas."""
     return [word.strip() for word in text(name).split(",") if word.strip()] or default
@@ -131,3 +140,18 @@ def _sqlite(path: str) -> dict[str, Any]:
     # A file for tests too: an in-memory database is shared between threads by table locks that nobody waits for.
     test = {"NAME": f"{path}.test"}
     return {"ENGINE": "django.db.backends.sqlite3", "NAME": path, "OPTIONS": options, "TEST": test}
+
+
+def logging() -> dict[str, Any]:
+    """Return how and what is logged: to standard error, in lines for people, or of JSON."""
+    levels = ("WARNING", "DEBUG", "INFO", "ERROR", "CRITICAL")
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"},
+            "json": {"()": "ai_tasks.log_lines.JsonLines"},
+        },
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": choice("LOG_FORMAT", "line", "json")}},
+        "root": {"handlers": ["console"], "level": choice("LOG_LEVEL", *levels)},
+    }

@@ -260,6 +260,10 @@ AI_WEBHOOK_THREADS = env.integer("AI_WEBHOOK_THREADS", 2, least=1)
 """Threads of a worker process that only send webhooks, each up to 20 at once."""
 AI_METRICS_TOKEN = env.text("METRICS_TOKEN")
 """What Prometheus brings to /metrics as a bearer token; empty: anybody may read it."""
+AI_TRACES_ENDPOINT = env.text("OTEL_EXPORTER_OTLP_ENDPOINT")
+"""Where OpenTelemetry's spans are sent to, by OTLP over HTTP; empty: nothing is traced."""
+AI_TRACE_PROVIDERS = env.boolean("AI_TRACE_PROVIDERS", default=False)
+"""Are providers told which trace a call belongs to?"""
 AI_ENVIRONMENT = env.text("AI_ENVIRONMENT", "")
 """What the console calls this installation in its head, as `production`; empty: nothing."""
 AI_ALERT_EMAILS = env.words("AI_ALERT_EMAILS", [])
@@ -284,10 +288,4 @@ CELERY_TASK_QUEUES = [
 ]
 CELERY_WORKER_CONCURRENCY = AI_WORKER_THREADS + AI_CONTROL_THREADS + AI_WEBHOOK_THREADS
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING").upper()},
-}
+LOGGING = env.logging()

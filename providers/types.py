@@ -125,6 +125,8 @@ class CompletionRequest:
     stream: bool = True
     request_id: str = ""
     """Ours, `<task id>.<epoch>`; sent along so that both sides' logs meet."""
+    traceparent: str = ""
+    """Sent along as a header of W3C Trace Context; empty: nothing is."""
     total_timeout_seconds: float = 600.0
     options: Mapping[str, Any] = field(default_factory=dict)
     """Extra settings that only some adapters read (the simulator's script)."""
@@ -149,6 +151,7 @@ class EmbeddingRequest:
     dimensions: int | None = None
     """How long the vectors are to be; None: as the model likes."""
     request_id: str = ""
+    traceparent: str = ""
     total_timeout_seconds: float = 60.0
     options: Mapping[str, Any] = field(default_factory=dict)
 

@@ -31,7 +31,7 @@ def cells(page: str, section: str, column: int = 1) -> list[str]:
 
 def variables() -> set[str]:
     """Return the environment variables that the code reads."""
-    direct = set(re.findall(r'(?:\b(?:text|integer|boolean|words)|os\.environ\.get)\(\s*"([A-Z_]+)"', SOURCE))
+    direct = set(re.findall(r'(?:\b(?:text|integer|boolean|words|choice)|os\.environ\.get)\(\s*"([A-Z_]+)"', SOURCE))
     return direct | {name for key, address, _ in SHORTHANDS.values() for name in (key, address)}
 
 
@@ -43,7 +43,7 @@ def anchors(text: str) -> set[str]:
 
 
 def test_the_settings_page_lists_every_variable_and_no_other() -> None:
-    sections = ("Where it runs", "The web", "Providers", "The engine", "What is kept", "Mail and logs")
+    sections = ("Where it runs", "The web", "Providers", "The engine", "What is kept", "Mail, logs, traces")
     listed = [name for section in sections for name in cells("docs/settings.md", section)]
 
     assert len(listed) == len(set(listed))

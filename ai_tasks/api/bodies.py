@@ -7,9 +7,9 @@ from typing import IO, Any
 
 from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
-from ai_tasks.api.middleware import request_id_from
 from ai_tasks.api.parsers import too_large
 from ai_tasks.api.problems import CONTENT_TYPE
+from ai_tasks.trail import request_id_from
 
 IN_MEMORY = 1 << 20
 """A larger body of unknown length waits on disk."""

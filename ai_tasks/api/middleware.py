@@ -1,16 +1,18 @@
 """Headers of every response. Written for both worlds: under ASGI they add no thread and do not make a stream wait."""
 
-import re
+import logging
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from ai_tasks.ids import uuid7
+from ai_tasks import trail
+from ai_tasks.trail import Trail, request_id_from
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,100}")
+logger = logging.getLogger(__name__)
 
 POLICY = "; ".join(
     (
@@ -22,11 +24,6 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-
-
-def request_id_from(header: str | None) -> str:
-    """Return the caller's request id if it is a decent one, else a new one."""
-    return header if header and REQUEST_ID.fullmatch(header) else str(uuid7())
 
 
 class _Middleware:
@@ -59,15 +56,28 @@ class _Middleware:
 
 
 class RequestIdMiddleware(_Middleware):
-    """`X-Request-Id` in and out, as `request.request_id` in between."""
+    """`X-Request-Id` in and out, as `request.request_id` in between; what is done for the request has its ids."""
 
     def before(self, request: HttpRequest) -> None:
-        """Take the caller's id, or make one."""
-        request.request_id = request_id_from(request.headers.get("X-Request-Id"))  # type: ignore[attr-defined]
+        """Take the caller's id, or make one, and the caller's trace, if there is one."""
+        seen: Any = request
+        seen.request_id = request_id_from(request.headers.get("X-Request-Id"))
+        trail.enter(Trail(seen.request_id, traceparent=trail.decent(request.headers.get("traceparent"))))
+        seen.began = monotonic()
+        seen.span = trail.open_span(str(request.method), "server", {"http.request.method": str(request.method)})
 
     def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """Send the id back."""
-        response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
+        """Send the id back, log the request, end its span."""
+        seen: Any = request
+        response["X-Request-Id"] = seen.request_id
+        # The pattern, not the path: addresses have names, ids and login tokens in them.
+        route = f"/{request.resolver_match.route}" if request.resolver_match else ""
+        told = {"method": request.method, "route": route, "status": response.status_code}
+        logger.info("A request was answered.", extra={**told, "duration_ms": round(1_000 * (monotonic() - seen.began))})
+        seen.span.tell({"http.route": route, "http.response.status_code": response.status_code})
+        seen.span.end("" if response.status_code < 500 else str(response.status_code))
+        if not self.is_async:
+            trail.enter(Trail())  # the thread goes on to something else
         return response
 
 

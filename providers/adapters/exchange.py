@@ -170,7 +170,7 @@ class HttpAdapter(Adapter):
             async with http.session().post(
                 post.url,
                 data=json.dumps(body).encode(),
-                headers={**_headers(request.request_id), "Accept": accept, **post.headers},
+                headers={**_headers(request), "Accept": accept, **post.headers},
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds),
             ) as response:
@@ -186,10 +186,12 @@ def same_length(vectors: Sequence[tuple[float, ...]], wanted: int) -> tuple[tupl
     return tuple(vectors)
 
 
-def _headers(request_id: str) -> dict[str, str]:
+def _headers(request: CompletionRequest | EmbeddingRequest) -> dict[str, str]:
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "tasuki"}
-    if request_id:
-        headers["X-Request-Id"] = headers["Idempotency-Key"] = http.header_value(request_id)
+    if request.request_id:
+        headers["X-Request-Id"] = headers["Idempotency-Key"] = http.header_value(request.request_id)
+    if request.traceparent:
+        headers["traceparent"] = request.traceparent
     return headers
 
 

@@ -36,7 +36,7 @@ class Reader:
         self.clone = folder / "tasuki"
         subprocess.run(["git", "clone", "-q", "--depth", "1", f"file://{BASE_DIR}", self.clone], check=True)
         (self.clone / ".venv").symlink_to(Path(sys.prefix))
-        for name in ("requirements.txt", "requirements-dev.txt", "constraints.txt"):
+        for name in ("requirements.txt", "requirements-dev.txt", "requirements-otel.txt", "constraints.txt"):
             os.utime(self.clone / name, (0, 0))  # what they ask for is installed: make has nothing to bring
         self.port = free_port()
         self.environment = {**inherited(), "PORT": str(self.port), "TASUKI_VAR": str(folder / "var")}
