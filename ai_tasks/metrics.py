@@ -6,6 +6,7 @@ some ninety seconds behind: the turn of a day is a reset to `rate()` and `increa
 the tenth year.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import accumulate
@@ -15,18 +16,21 @@ from django.db.models import Count, QuerySet, Sum
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from ai_tasks import clock
+from ai_tasks import capacity, clock
 from ai_tasks.accounts import budgets, histograms
 from ai_tasks.accounts.coverage import DAY, HOUR, floor, stats
 from ai_tasks.accounts.models import Attempt, AttemptState, Budget
 from ai_tasks.accounts.rollup_models import RollupState, TaskStat, UsageStat
 from ai_tasks.models import WorkerProcess
 from providers import standing
-from queueing.models import DeadLetter, TaskQueue
+from queueing import standing as queue_standing
+from queueing.models import DeadLetter, QueueEntry, TaskQueue
+from queueing.states import Lane
 
 GATES = ("closed", "open", "half_open")
 BOUNDS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800)
 TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+MOST_LETTERS = 10_000
 PUBLIC_SCOPES = (Budget.Scope.GLOBAL, Budget.Scope.PROVIDER, Budget.Scope.TASK_TYPE)
 """Budgets of people and their keys are theirs: GET /budgets tells them."""
 
@@ -62,28 +66,53 @@ def _histogram(name: str, words: str) -> HistogramMetricFamily:
 
 
 def _queues(now: datetime) -> Iterator[Any]:
-    entries = _gauge("queue_entries", "Live entries.", "provider", "lane", "state")
+    entries = _gauge("queue_entries", "Live entries; beyond ten thousand an estimate.", "provider", "lane", "state")
     parked = _gauge(
         "queue_parked_entries", "Entries that wait for something of their own.", "provider", "lane", "reason"
     )
     oldest = _gauge("queue_oldest_wait_seconds", "Since the entry that waits longest came.", "provider", "lane")
-    dead = _gauge("dead_letters_open", "Dead letters nobody saw to.", "provider", "error_class")
     paused = _gauge("queue_paused", "1: an operator holds it.", "provider", "lane")
-    for queue in TaskQueue.objects.order_by("provider", "lane"):
-        place = [queue.provider, queue.lane]
-        stats = TaskQueue.objects.get_queue_stats(queue.provider, lane=queue.lane, now=now)
+    mark = _gauge("queue_hard_mark", "Entries from which on new ones are refused.", "provider", "lane")
+    blocked = _gauge("queue_blocked", "1: why admission passes over what is next.", "provider", "lane", "reason")
+    queues = list(TaskQueue.objects.order_by("provider", "lane"))
+    depths = queue_standing.depths(sorted({queue.provider for queue in queues}))
+    for queue in queues:
+        place, depth = [queue.provider, queue.lane], depths[queue.provider][queue.lane]
         for state in ("waiting", "queued", "running"):
-            entries.add_metric([*place, state], stats[state])
-        entries.add_metric([*place, "parked"], sum(stats["parked"].values()))
-        for reason, count in sorted(stats["parked"].items()):
+            entries.add_metric([*place, state], getattr(depth, state))
+        entries.add_metric([*place, "parked"], depth.parked_total)
+        for reason, count in sorted(depth.parked.items()):
             parked.add_metric([*place, reason], count)
-        oldest.add_metric(place, stats["oldest_wait_seconds"])
-        paused.add_metric(place, float(queue.paused_at is not None))
-    for provider, error_class, count in (
-        DeadLetter.objects.open().values_list("provider", "error_class").annotate(count=Count("id")).order_by()
-    ):
-        dead.add_metric([provider, error_class], count)
-    yield from (entries, parked, oldest, paused, dead)
+        oldest.add_metric(place, max((now - depth.oldest_at).total_seconds(), 0.0) if depth.oldest_at else 0.0)
+        paused.add_metric(place, float(queue.is_paused(now)))
+        if queue.hard_mark is not None:
+            mark.add_metric(place, queue.hard_mark)
+    for *place, reason in _refusals(queues, now):
+        blocked.add_metric([*place, reason], 1.0)
+    yield from (entries, parked, oldest, paused, mark, blocked, _dead_letters())
+
+
+def _refusals(queues: list[TaskQueue], now: datetime) -> Iterator[tuple[str, str, str]]:
+    """Yield (provider, lane, reason) of lanes whose next entry admission would pass over now."""
+    workers = WorkerProcess.objects.consumers(now)
+    for provider in sorted({queue.provider for queue in queues}):
+        room = None
+        for lane in Lane.values:
+            order = QueueEntry.objects.waiting().of(provider, lane).order_by("priority", "fair_tag", "id")
+            if (entry := order.first()) is None:
+                continue
+            room = room or capacity.measure(provider, workers, TaskQueue.objects.filter(provider=provider), now)
+            if reason := room.refusal(lane, entry.priority, entry.estimate_tokens):
+                yield provider, lane, reason
+
+
+def _dead_letters() -> GaugeMetricFamily:
+    """Return the open ones by kind; of more than MOST_LETTERS the newest."""
+    dead = _gauge("dead_letters_open", "Dead letters nobody saw to; ten thousand at most.", "provider", "error_class")
+    rows = DeadLetter.objects.open().order_by("-created_at").values_list("provider", "error_class")[:MOST_LETTERS]
+    for kind, count in sorted(Counter(rows).items()):
+        dead.add_metric(kind, count)
+    return dead
 
 
 def _providers(now: datetime) -> Iterator[Any]:
@@ -182,9 +211,12 @@ def _machinery(now: datetime) -> Iterator[Any]:
     workers = _gauge("workers", "Worker processes that are there.")
     threads = _gauge("worker_threads", "Tasks that they can run at once.")
     lag = _gauge("rollup_age_seconds", "How far the rollups are behind.", "kind")
+    sweep = _gauge("sweep_age_seconds", "Since the queues' flow was noted, once a minute.")
     told = WorkerProcess.objects.live(now).aggregate(count=Count("pk"), threads=Sum("threads"))
     workers.add_metric([], told["count"])
     threads.add_metric([], told["threads"] or 0)
     for name, until in RollupState.objects.order_by("name").values_list("name", "until"):
         lag.add_metric([name], max((now - until).total_seconds(), 0.0))
-    yield from (workers, threads, lag)
+    if noted_at := queue_standing.newest_sample_at():
+        sweep.add_metric([], max((now - noted_at).total_seconds(), 0.0))
+    yield from (workers, threads, lag, sweep)

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from prometheus_client.parser import text_string_to_metric_families
 
 from ai_tasks import clock, rollups
@@ -73,6 +75,28 @@ def test_what_ended_is_counted_once_it_is_rolled_up(told: Any, alice: User) -> N
     assert [value(found, "task_run_seconds_bucket", **kind, le=each) for each in ("1.0", "2.5", "+Inf")] == [0, 1, 1]
     assert value(found, "calls_charged_total", provider="simulator", model="sim-1") == 1
     assert value(found, "tokens_total", provider="simulator", model="sim-1", kind="output") > 0
+
+
+def test_why_the_next_entry_is_passed_over_is_told(told: Any, alice: User) -> None:
+    text_task(alice, now=clock.now() - timedelta(seconds=30))
+
+    found = told()
+
+    assert value(found, "queue_blocked", provider="simulator", lane="default", reason="no_worker") == 1
+    assert not [labels for name, labels in found if name == "tasuki_queue_blocked" and ("lane", "long") in labels]
+    assert value(found, "queue_hard_mark", provider="simulator", lane="default") == 100_000
+
+
+def test_it_asks_no_more_of_the_database_when_there_is_more(client: Client, alice: User) -> None:
+    counts = []
+    for tasks in (2, 40):
+        for _ in range(tasks):
+            text_task(alice, now=clock.now() - timedelta(seconds=30))
+        with CaptureQueriesContext(connection) as asked:
+            client.get("/metrics")
+        counts.append(len(asked))
+
+    assert counts[0] == counts[1] <= 40
 
 
 def test_calls_in_flight_and_workers_are_told(told: Any, alice: User) -> None:
