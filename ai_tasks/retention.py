@@ -76,9 +76,14 @@ def old_payloads(now: datetime) -> QuerySet[Any]:
     return old.filter(~Exists(letters), ~Exists(hooks), ~Exists(untold)).order_by("finished_at")
 
 
-@transaction.atomic
 def _purge_payloads(now: datetime, batch: int) -> int:
-    rows = old_payloads(now).select_for_update(skip_locked=True, of=("self",), no_key=True)[:batch]
+    return purge(old_payloads(now), now, batch)
+
+
+@transaction.atomic
+def purge(ended: QuerySet[Any], now: datetime, batch: int) -> int:
+    """Empty so many of these ended tasks, but those that somebody has locked, and return how many it were."""
+    rows = ended.select_for_update(skip_locked=True, of=("self",), no_key=True)[:batch]
     tasks = {task.pk: task for task in rows.only("pk", "error")}
     for task in tasks.values():
         if task.error:

@@ -26,6 +26,7 @@ LONGEST_MESSAGE = 100_000
 IDLE_FOR = timedelta(days=30)
 """After so long without a message a session is closed; a new message reopens it."""
 BATCH = 500
+FORGOTTEN_AT_ONCE = 100
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """NUL and lone surrogates: PostgreSQL stores neither."""
 
@@ -257,3 +258,12 @@ def _task_of(reply: ChatMessage) -> AIGenerationTask:
     if task is None:
         raise NotPossible("Only a reply can be stopped.")
     return task
+
+
+def forget(owner: User) -> int:
+    """Delete all of a user's chats with their messages and files, some in a transaction; return how many chats."""
+    sessions, count = ChatSession._base_manager.filter(owner=owner), 0
+    while chosen := list(sessions.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE]):
+        sessions.filter(pk__in=chosen).delete()
+        count += len(chosen)
+    return count
