@@ -77,8 +77,8 @@ fuzz: $(VENV)/.dev ## Fuzz what reads strangers' bytes, guided by coverage, SECO
 soak: $(VENV)/.dev ## The same for half an hour, with an eye on leaks; the evidence goes to var/soak.json (SOAK_SECONDS=1800)
 	@mkdir -p var && $(PY) manage.py chaos --soak --evidence var/soak.json $(if $(SOAK_SECONDS),--seconds $(SOAK_SECONDS))
 
-bench: $(VENV)/.dev ## Measure the latency from POST to the provider's call, embedded and with services
-	@$(PY) manage.py benchmark latency --json
+bench: $(VENV)/.dev ## Measure everything, as docs/performance.md has it; a quarter of an hour
+	@$(PY) manage.py benchmark report
 
 screenshots: $(VENV)/.dev ## Take pictures of every page in light, dark, on a phone and in Japanese, into var/screenshots/
 	@$(PY) -m tests.services --browser -- $(PY) -m tests.screenshots var/screenshots

@@ -5,12 +5,15 @@ Measure this project on this machine, each on throw-away processes and data.
 a thousand calls in flight. `latency`: from POST to the provider's call, on idle installations. `backlog`: what
 admission and submission cost beside 1,000 rows and beside 1,300,000. `streams`: what a web process adds to many streams
 at once. `chats`: lists, searches and pages beside 10,000 chats. `gateway`: what `/v1` adds to its provider's calls, and
-how many it answers. `seed`: fill the configured PostgreSQL with a large installation's rows, and stay.
+how many it answers. `report`: all of these, as docs/performance.md has them. `seed`: fill the configured PostgreSQL
+with a large installation's rows, and stay.
 """
 
 import json
+import os
 import platform
 from argparse import ArgumentParser
+from io import StringIO
 from typing import Any
 
 from django import get_version
@@ -21,6 +24,13 @@ from django.db import connection
 from config import backlog, benchmarks, chats, draining, gateway_load, seeding, streams
 
 MEASURED = ("drain", "latency", "concurrency", "backlog", "streams", "chats", "gateway")
+HEAD = """# Performance
+
+Written by `manage.py benchmark report` (`make bench`): {cores} cores, {system}, Python {python}, Django {django}.
+
+Every measurement starts PostgreSQL (durable: fsync and synchronous_commit on), Redis and the processes it needs, and
+throws them away. Absolute figures are this machine's, with whatever else it did; what is beside a reference was
+measured in turns with it. What they mean at other sizes: [scaling](scaling.md)."""
 CHILDREN = ("fill", "measure", "measure_chats", "submit")
 SHAPES = ("embedded", "services")
 SIZES = ("waiting", "parked", "finished", "dead_letters", "users")
@@ -33,7 +43,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take what to measure and how often."""
-        parser.add_argument("what", choices=[*MEASURED, "seed", *CHILDREN], metavar="|".join((*MEASURED, "seed")))
+        choices = [*MEASURED, "report", "seed"]
+        parser.add_argument("what", choices=[*choices, *CHILDREN], metavar="|".join(choices))
         parser.add_argument("--json", action="store_true", help="print JSON alone")
         latency = parser.add_argument_group("latency")
         latency.add_argument("--shape", choices=SHAPES, action="append", help="default: both")
@@ -147,6 +158,16 @@ class Command(BaseCommand):
         for connections, rate in told["answers_per_second"].items():
             self.stdout.write(f"{connections:>4} connections: {rate:7.1f} answers/s")
         self.stdout.write(f"{told['answered']} answered, {told['failed']} failed; books: {told['books']}")
+
+    def report(self, options: dict[str, Any]) -> None:
+        """Everything, as Markdown."""
+        versions = {"python": platform.python_version(), "django": get_version()}
+        self.stdout.write(HEAD.format(cores=os.cpu_count(), system=platform.platform(), **versions))
+        for what in MEASURED:
+            told = StringIO()
+            call_command("benchmark", what, stdout=told, stderr=self.stderr, rounds=options["rounds"])
+            title = (getattr(self, what).__doc__ or "").rstrip(".")
+            self.stdout.write(f"\n## {title}\n\n```\n$ manage.py benchmark {what}\n{told.getvalue()}```")
 
     def seed(self, options: dict[str, Any]) -> None:
         """Fill the configured database."""
