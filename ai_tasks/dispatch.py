@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from ai_tasks import admission, clock, crash_points, diversion, process
-from ai_tasks.admission import Dispatch, Workers
+from ai_tasks.admission import Dispatch, Plan, Workers
 from ai_tasks.capacity import celery_queue
 from ai_tasks.doorbell import Doorbell, doorbell
 from ai_tasks.models import AIGenerationTask, WorkerProcess
@@ -24,6 +24,13 @@ logger = logging.getLogger(__name__)
 RUN_TASK, RUN_ALONE_TASK = "ai_tasks.run_task", "ai_tasks.run_alone"
 IDLE_SECONDS = 60.0
 """How long the thread sleeps when nothing is known to come; beat rings well before."""
+RESTS = 1.0
+"""
+How many times its length a plan is followed by rest while more waits than there is room for.
+
+It costs the same for one entry as for thirty, and so do begin and settle: more come free meanwhile. An entry that finds
+room is not made to wait: it finds nobody resting.
+"""
 AGAIN_SECONDS = 0.05
 """When to look again after the provider's lock was busy."""
 
@@ -106,12 +113,12 @@ class Diverter:
 diverter = Diverter()
 
 
-def admit(provider: str, *, now: datetime | None = None) -> datetime | None:
-    """Admit what one provider has room for and send it; return when to look again."""
+def admit(provider: str, *, now: datetime | None = None) -> Plan:
+    """Admit what one provider has room for and send it; return what was done, and when to look again."""
     at = now or clock.now()
     outlook = TaskQueue.objects.outlook(provider)
     if not outlook.has_waiting and (outlook.next_due is None or outlook.next_due > at):
-        return outlook.next_due
+        return Plan(next_wake_at=outlook.next_due)
     workers = WorkerProcess.objects.consumers(at)
     tasks = AIGenerationTask.objects.all()
     plan = admission.plan(tasks, provider, workers=workers, next_due=outlook.next_due, now=now)
@@ -121,7 +128,7 @@ def admit(provider: str, *, now: datetime | None = None) -> datetime | None:
         crash_points.reached("sent")
     if plan.has_more:
         plan.wake_at(diverter.look(provider, workers, at))
-    return plan.next_wake_at
+    return plan
 
 
 class Dispatcher:
@@ -134,7 +141,6 @@ class Dispatcher:
         self._is_closed = False
         self._wake_at: dict[str, float] = {}
         self._rests_until: dict[str, float] = {}
-        """A plan costs the same for one entry and for thirty: after it, as long again is waited for more to come."""
 
     def start(self) -> None:
         """Start the thread, once; rings that came before are answered."""
@@ -174,7 +180,7 @@ class Dispatcher:
         began = time.monotonic()
         try:
             started = clock.now()
-            wake_at = admit(provider)
+            plan = admit(provider)
         except (DatabaseError, InterfaceError) as error:
             # The lock was busy for a second, or the database is away; what rang is still to be answered.
             logger.info("Admission of %s will be tried again: %s", provider, error)
@@ -185,9 +191,11 @@ class Dispatcher:
             logger.exception("Admission of %s failed.", provider)
             self._wake_at[provider] = time.monotonic() + 1.0
             return
-        self._rests_until[provider] = 2 * time.monotonic() - began
-        if wake_at is not None:
-            seconds = max((wake_at - started) / timedelta(seconds=1), 0.005)
+        ended = time.monotonic()
+        if plan.has_more:
+            self._rests_until[provider] = ended + RESTS * (ended - began)
+        if plan.next_wake_at is not None:
+            seconds = max((plan.next_wake_at - started) / timedelta(seconds=1), 0.005)
             self._wake_at[provider] = time.monotonic() + seconds
 
 

@@ -2,7 +2,7 @@
 Threads of one process that ask the database for the same do it together: one transaction, one commit.
 
 Whoever asks while nobody is at work goes at once. What is asked meanwhile is done in one go by the first of those who
-waited: the busier a process is, the larger its batches, and no call waits for a timer.
+waited: the busier a process is, the larger its batches.
 """
 
 import logging
@@ -15,6 +15,13 @@ logger = logging.getLogger(__name__)
 
 MOST = 32
 """Wishes in one transaction."""
+SEVERAL = 3
+LINGER_SECONDS = 0.03
+"""
+How long a batch waits at most, after one of SEVERAL, until it is larger; hope fades by halves.
+
+A process that has so much to do at once is short of CPU, and a larger batch costs less of it.
+"""
 
 Wish = TypeVar("Wish")
 Result = TypeVar("Result")
@@ -44,12 +51,17 @@ class Together(Generic[Wish, Result]):
         self._lock = threading.Lock()
         self._waiting: list[_Asked[Wish, Result]] = []
         self._is_busy = False
+        self._hoped_for = 1
+        self._are_many = threading.Event()
+        """Are as many waiting as were hoped for?"""
 
     def do(self, wish: Wish) -> Result:
         """Do it, with what other threads wish at the same time; raises what it raises alone."""
         mine: _Asked[Wish, Result] = _Asked(wish)
         with self._lock:
             self._waiting.append(mine)
+            if len(self._waiting) >= self._hoped_for:
+                self._are_many.set()
             goes_first, self._is_busy = not self._is_busy, True
         if not goes_first:
             mine.turn.wait()
@@ -59,8 +71,12 @@ class Together(Generic[Wish, Result]):
 
     def _lead(self) -> None:
         """Do what is waiting, as its first; then call the next."""
+        self._are_many.wait(LINGER_SECONDS)
         with self._lock:
             batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+            self._hoped_for = max(self._hoped_for // 2, min(len(batch) + 1, MOST) if len(batch) >= SEVERAL else 1)
+            if len(self._waiting) < self._hoped_for:
+                self._are_many.clear()
         try:
             self._do_all(batch)
         finally:
