@@ -57,7 +57,9 @@ def forget(owner: User, now: datetime, *, batch: int = retention.BATCH) -> int:
         submission.cancel(task, now=now)
     while retention.purge(_ended(owner), now, batch):
         pass
-    FinishHook.objects.filter(task__owner=owner, task__purged_at__isnull=False).delete()
+    emptied = AIGenerationTask.objects.filter(owner=owner, purged_at__isnull=False)
+    emptied.update(**dict.fromkeys(("request_id", "traceparent", "serial_key", "related_type", "related_id"), ""))
+    FinishHook.objects.filter(task__in=emptied).delete()
     discarded = {"resolution": DeadLetter.Resolution.DISCARDED, "resolved_at": now, "resolution_reason": WHY}
     _letters(owner).open().update(**discarded)
     _letters(owner).exclude(message="").update(message="")

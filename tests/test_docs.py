@@ -104,6 +104,18 @@ def test_operations_lists_what_beat_does_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("page", sorted(TEXTS))
+def test_its_python_is_python(page: str) -> None:
+    for code in re.findall(r"^```python\n(.*?)^```", TEXTS[page], re.MULTILINE | re.DOTALL):
+        compile(code, page, "exec")
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    pages = {page for page in TEXTS if re.fullmatch(r"docs/\w+\.md", page)}
+
+    assert {page for page in pages if f"]({page}" not in TEXTS["README.md"]} == set()
+
+
+@pytest.mark.parametrize("page", sorted(TEXTS))
 def test_every_link_leads_somewhere(page: str) -> None:
     place = (BASE_DIR / page).parent
     prose = re.sub(r"^```.*?^```", "", TEXTS[page], flags=re.MULTILINE | re.DOTALL)

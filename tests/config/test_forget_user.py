@@ -30,7 +30,8 @@ tasks = AIGenerationTask.objects
 
 def live_through(owner: User) -> tuple[AIGenerationTask, str]:
     """Leave traces everywhere; return a task that waits, and the text of a key."""
-    done = text_task(owner, prompt=SECRET, metadata={"of": SECRET}, callback_url="https://shinano-4711.example/")
+    done = text_task(owner, prompt=SECRET, metadata={"of": SECRET}, related=("river", SECRET), serial_key=SECRET)
+    tasks.filter(pk=done.pk).update(request_id=SECRET, callback_url="https://shinano-4711.example/")
     lease = claimed()
     tasks.complete(done.pk, lease.epoch, answer(SECRET), now=at(2))
     text_task(owner, prompt=SECRET)
