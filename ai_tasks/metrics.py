@@ -107,9 +107,9 @@ def _refusals(queues: list[TaskQueue], now: datetime) -> Iterator[tuple[str, str
 
 
 def _dead_letters() -> GaugeMetricFamily:
-    """Return the open ones by kind; of more than MOST_LETTERS the newest."""
+    """Return the open ones by kind; of more than MOST_LETTERS some."""
     dead = _gauge("dead_letters_open", "Dead letters nobody saw to; ten thousand at most.", "provider", "error_class")
-    rows = DeadLetter.objects.open().order_by("-created_at").values_list("provider", "error_class")[:MOST_LETTERS]
+    rows = DeadLetter.objects.open().order_by().values_list("provider", "error_class")[:MOST_LETTERS]
     for kind, count in sorted(Counter(rows).items()):
         dead.add_metric(kind, count)
     return dead

@@ -43,6 +43,9 @@ class Span:
     def tell(self, attributes: Attributes) -> None:
         """Add attributes: numbers, names and ids, never what was asked or answered."""
 
+    def rename(self, name: str) -> None:
+        """Call it otherwise, now that more is known."""
+
     def end(self, error: str = "") -> None:
         """Close it; with the class of an error, where it failed."""
 

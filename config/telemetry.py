@@ -27,6 +27,10 @@ class OpenSpan(trail.Span):
         """Add attributes."""
         self._span.set_attributes(dict(attributes))
 
+    def rename(self, name: str) -> None:
+        """Call it otherwise."""
+        self._span.update_name(name)
+
     def end(self, error: str = "") -> None:
         """Close it and hand it to the exporter."""
         if error:

@@ -74,7 +74,8 @@ class RequestIdMiddleware(_Middleware):
         route = f"/{request.resolver_match.route}" if request.resolver_match else ""
         told = {"method": request.method, "route": route, "status": response.status_code}
         logger.info("A request was answered.", extra={**told, "duration_ms": round(1_000 * (monotonic() - seen.began))})
-        seen.span.tell({"http.route": route, "http.response.status_code": response.status_code})
+        seen.span.tell({"http.response.status_code": response.status_code} | ({"http.route": route} if route else {}))
+        seen.span.rename(f"{request.method} {route}".strip())
         seen.span.end("" if response.status_code < 500 else str(response.status_code))
         if not self.is_async:
             trail.enter(Trail())  # the thread goes on to something else

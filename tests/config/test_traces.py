@@ -56,6 +56,7 @@ def test_a_trace_goes_from_the_caller_through_web_and_worker_to_the_provider(
     assert f"{web.parent.span_id:016x}" == CALLER_S_SPAN
     assert worker.parent.span_id == web.context.span_id
     assert provider.parent.span_id == worker.context.span_id
+    assert web.name == "POST /api/v1/tasks"
     assert dict(web.attributes) == {
         "http.request.method": "POST",
         "http.route": "/api/v1/tasks",
