@@ -53,7 +53,7 @@ def forget(owner: User, now: datetime, *, batch: int = retention.BATCH) -> int:
     lock_out(owner, now)
     for batch_id in Batch.objects.running().filter(owner=owner).values_list("pk", flat=True):
         Batch.objects.cancel(batch_id, now)
-    for task in AIGenerationTask.objects.filter(owner=owner, status__in=ACTIVE).iterator():
+    for task in AIGenerationTask.objects.filter(owner=owner, status__in=ACTIVE).only("pk"):
         submission.cancel(task, now=now)
     while retention.purge(_ended(owner), now, batch):
         pass

@@ -85,6 +85,9 @@ def _require(provider: str, now: datetime) -> None:
         raise NoTour(f"{provider} is not a simulated provider: only such a one is broken for show.")
     if not WorkerProcess.objects.live(now).exists():
         raise NoTour("No worker is running: start `make run` in another terminal first.")
+    circuit = routing.circuit(provider)
+    if (circuit["state"], circuit["mode"]) != ("closed", "auto"):
+        raise NoTour(f"The circuit of {provider} is not closed already: what somebody has set is not undone for show.")
 
 
 def _submit(provider: str, owner: User, prompt: str, script: dict[str, Any]) -> UUID:

@@ -3,12 +3,16 @@
 import subprocess
 import sys
 from io import StringIO
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from ai_tasks import clock
+from ai_tasks.models import WorkerProcess
 from config.programs import Standalone
 from config.stack import BASE_DIR
+from providers import control, routing
 from tests.flows.client import Api
 
 
@@ -26,6 +30,20 @@ def test_what_was_accepted_in_the_outage_is_done_after_it(standalone: Standalone
     assert "12 tasks wait; 3 seconds to go." in done.stdout
     assert "12 tasks were accepted, 12 are completed, 0 are not; " in done.stdout
     assert Api(standalone.url, standalone.api_key).submit("Are you back?", wait=10)["status"] == "completed"
+
+
+@pytest.mark.django_db
+def test_a_circuit_that_somebody_has_set_is_left_alone(providers_ready: None) -> None:
+    now = clock.now()
+    WorkerProcess.objects.create(
+        boot_id=uuid4(), hostname="here", pid=1, queues=[], threads=1, started_at=now, last_seen_at=now
+    )
+    control.set_circuit_mode("simulator", "forced_open", now)
+
+    with pytest.raises(CommandError, match="is not closed already"):
+        call_command("demo", "--outage", "simulator", stdout=StringIO())
+
+    assert routing.circuit("simulator")["mode"] == "forced_open"
 
 
 @pytest.mark.django_db
