@@ -1,0 +1,126 @@
+"""The files of `deploy/`: their commands run an installation, and what they name is there."""
+
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config import env
+from config.local_services import free_port, throw_away_folder
+from config.programs import printed_key
+from config.settings import BASE_DIR
+from config.stack import Stack
+from tests.flows.client import Api
+
+DEPLOY = BASE_DIR / "deploy"
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+OURS = ("web", "worker", "beat")
+PORT = "8000"
+
+
+def unit(name: str) -> dict[str, str]:
+    """Return the settings of a systemd unit, the last of each name."""
+    text = (DEPLOY / "systemd" / f"tasuki-{name}.service").read_text(encoding="utf-8")
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+
+
+def command(name: str, port: int) -> list[str]:
+    """Return the service's command as a container has it, on another port."""
+    own = {PORT: str(port), "python": sys.executable}
+    return [own.get(word, word) for word in COMPOSE["services"][name]["command"]]
+
+
+@pytest.fixture(scope="module")
+def composed() -> Iterator[Stack]:
+    """Run PostgreSQL, Redis and the processes of compose.yaml, each by its own command."""
+    port = free_port()
+    with throw_away_folder("composed") as folder:
+        stack = Stack(folder, port=port, workers=1)
+        stack.commands = {f"{name}-1" if name == "worker" else name: command(name, port) for name in OURS}
+        try:
+            stack.start()
+            yield stack
+        finally:
+            stack.stop()
+
+
+@pytest.mark.stack
+def test_the_commands_of_the_containers_run_a_task(composed: Stack) -> None:
+    api = Api(composed.url, printed_key(composed.manage("welcome", "--url", composed.url)))
+
+    task = api.submit("Name a river.", wait=30)
+
+    assert api.task(task["id"])["status"] == "completed"
+
+
+@pytest.mark.stack
+def test_the_health_check_says_what_is_so(composed: Stack) -> None:
+    test = COMPOSE["services"]["web"]["healthcheck"]["test"]
+    assert test[:2] == ["CMD", "python"]
+    port = composed.url.rsplit(":", 1)[1]
+
+    well = subprocess.run([sys.executable, *[each.replace(PORT, port) for each in test[2:]]], check=False)
+    ill = subprocess.run(
+        [sys.executable, *[each.replace(PORT, str(free_port())) for each in test[2:]]], check=False, capture_output=True
+    )
+
+    assert (well.returncode, ill.returncode) == (0, 1)
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("name", ["beat", "worker-1", "web"])
+def test_it_stops_within_its_grace(composed: Stack, name: str) -> None:
+    grace = COMPOSE["services"][name.split("-")[0]]["stop_grace_period"]
+    process = composed.processes.pop(name)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(int(grace.removesuffix("s"))) in (0, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_unit_runs_what_the_container_runs(name: str) -> None:
+    words = shlex.split(unit(name)["ExecStart"])
+
+    run = [word for word in words[3:] if word not in ("-n", "worker@%%h")]
+
+    assert words[1:3] == ["-m", COMPOSE["services"][name]["command"][0]]
+    where = {"0.0.0.0": "127.0.0.1", "/tmp/celerybeat-schedule": "/run/tasuki-beat/schedule"}  # noqa: S104
+    assert run == [where.get(word, word) for word in COMPOSE["services"][name]["command"][1:]]
+    assert int(unit(name)["TimeoutStopSec"]) == int(COMPOSE["services"][name]["stop_grace_period"].removesuffix("s"))
+
+
+def test_every_service_waits_for_what_it_needs() -> None:
+    services = COMPOSE["services"]
+
+    for name in (*OURS, "worker-long"):
+        assert set(services[name]["depends_on"]) == {"migrate"}
+        assert services[name]["read_only"]
+    assert {each["condition"] for each in services["migrate"]["depends_on"].values()} == {"service_healthy"}
+    mounted = {mount.split(":")[0] for name in ("postgres", "redis") for mount in services[name]["volumes"]}
+    assert set(COMPOSE["volumes"]) == mounted
+
+
+def test_the_image_has_every_part_of_the_project_and_no_test() -> None:
+    text = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+
+    copied = set(re.findall(r"^COPY (\w+) \1$", text, re.MULTILINE))
+
+    assert copied == {"config", "ai_tasks", "chat", "queueing", "providers"}
+    assert "USER tasuki" in text
+    assert (BASE_DIR / "requirements.txt").exists()
+
+
+def test_the_example_sets_variables_that_there_are() -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in Path(env.__file__).parent.glob("*.py"))
+
+    for line in (DEPLOY / "env.example").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            assert f'"{line.split("=")[0]}"' in source, line
