@@ -80,8 +80,8 @@ def complete_all(tasks: QuerySet[Any], answered: Sequence[Answered], now: dateti
     """
     Finish these tasks and say, of each, whether it is.
 
-    One whose lease was lost, or whose entry somebody else has locked, is left to `complete`: no call waits here for
-    another's row.
+    One whose lease was lost, or of which somebody else has a row locked, is left to `complete`: no call waits here for
+    another's.
     """
     found = _locked(tasks, answered, waits=False)
     if found:
@@ -94,10 +94,11 @@ def _locked(tasks: QuerySet[Any], answered: Sequence[Answered], *, waits: bool) 
     """Return the running leases among these, locked in the order of locks."""
     entries = {each.task_id: each for each in _running[waits].rows([each.task_id for each in answered])}
     held = {each.task_id: each for each in answered if holds(entries.get(each.task_id), each)}
-    rows = {row.pk: row for row in _tasks_of(tasks.model).rows(list(held))}  # type: ignore[arg-type]
-    started = {(each.task_id, each.epoch): each for each in _attempts.rows(list(held))}
+    rows = {row.pk: row for row in _tasks_of(tasks.model, waits).rows(list(held))}  # type: ignore[arg-type]
+    started = {(each.task_id, each.epoch): each for each in _attempts.rows(list(rows))}
     return [
-        _Ending(entries[task_id], rows[task_id], started[task_id, each.epoch], each) for task_id, each in held.items()
+        _Ending(entries[task_id], row, started[task_id, held[task_id].epoch], held[task_id])
+        for task_id, row in rows.items()
     ]
 
 
@@ -124,13 +125,10 @@ _attempts = SelectIn(lambda ids: Attempt.objects.filter(among("task_id", ids)).o
 
 
 @cache
-def _tasks_of(model: type[Any]) -> SelectIn[Any]:
+def _tasks_of(model: type[Any], waits: bool) -> SelectIn[Any]:
     is_heard = Exists(WebhookEndpoint.objects.listening().filter(owner=OuterRef("owner")))
-    return SelectIn(
-        lambda ids: (
-            model.objects.select_for_update().filter(among("pk", ids)).annotate(is_heard=is_heard).order_by("pk")
-        )
-    )
+    locked = model.objects.select_for_update(skip_locked=not waits, of=("self",))
+    return SelectIn(lambda ids: locked.filter(among("pk", ids)).annotate(is_heard=is_heard).order_by("pk"))
 
 
 def _finish(tasks: QuerySet[Any], found: Sequence[_Ending], now: datetime) -> None:

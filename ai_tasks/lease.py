@@ -4,7 +4,7 @@ The right to run a task: begin it, keep it, give it back. Every write is fenced 
 The functions take the tasks' QuerySet, so that the repository's own verbs can call them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
@@ -61,19 +61,22 @@ def begin(tasks: Any, task_id: UUID, epoch: int, *, dispatch_id: UUID, worker: U
 
     A gate that closed since admission (pause, circuit, Retry-After) gives the entry back without using up a try.
     """
-    (begun,) = _begin(tasks, [Handed(task_id, epoch, dispatch_id)], QueueEntry.objects.begin, worker, now)
+    (begun,) = _begin(tasks, [Handed(task_id, epoch, dispatch_id)], worker, now, waits=True)
     return begun
 
 
 def begin_all(tasks: Any, handed: Sequence[Handed], *, worker: UUID, now: datetime) -> list[Lease | None]:
-    """Do so for several in one transaction; an entry that somebody else has locked is left to `begin`."""
-    return _begin(tasks, handed, QueueEntry.objects.begin_free, worker, now)
+    """
+    Do so for several in one transaction; an entry that somebody else has locked is left to `begin`.
+
+    Raises RuntimeError, and begins none, where somebody else has a task of theirs locked.
+    """
+    return _begin(tasks, handed, worker, now, waits=False)
 
 
 @transaction.atomic
-def _begin(
-    tasks: Any, handed: Sequence[Handed], move: Callable[..., list[QueueEntry]], worker: UUID, now: datetime
-) -> list[Lease | None]:
+def _begin(tasks: Any, handed: Sequence[Handed], worker: UUID, now: datetime, *, waits: bool) -> list[Lease | None]:
+    move = QueueEntry.objects.begin if waits else QueueEntry.objects.begin_free
     entries = move(handed, worker=worker, until=now + settings.AI_LEASE)
     if not entries:
         return [None] * len(handed)
@@ -83,9 +86,9 @@ def _begin(
     begun = {entry.task_id: entry for entry in entries if entry not in shut}
     moves = {"status": TaskStatus.PROCESSING, "state": AttemptState.STARTED, "now": now, "worker": worker}
     rows = [{"task_id": entry.task_id, "epoch": entry.epoch, **moves} for entry in begun.values()]
-    started = {task.pk: task for task in _start_task(tasks.model).rows(rows)}
+    started = {task.pk: task for task in _start_task(tasks.model, waits).rows(rows)}
     if missing := begun.keys() - started.keys():
-        raise RuntimeError(f"Not pending although their entries are queued: {', '.join(map(str, missing))}.")
+        raise RuntimeError(f"Locked, or not pending although their entries are queued: {', '.join(map(str, missing))}.")
     _start_attempt.run(rows)
     for task in started.values():
         announce(task, TaskStatus.PROCESSING, frees_capacity=False)
@@ -105,13 +108,14 @@ def _taken(handed: Handed, begun: dict[UUID, QueueEntry], started: Mapping[UUID,
 
 
 @cache
-def _start_task(model: Any) -> UpdateEach[Any]:
+def _start_task(model: Any, waits: bool) -> UpdateEach[Any]:
     return UpdateEach(
         model,
         where={"id": "task_id", "epoch": "epoch"},
         sets={"status": "status", "updated_at": "now"},
         once={"started_at": "now"},
         only={"status": TaskStatus.PENDING},
+        skips_locked=not waits,
     )
 
 

@@ -1,9 +1,12 @@
 """Answers that come at the same time are settled in one transaction, each as if it were alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 
 from ai_tasks import chunks, completing, lease, sweeps
 from ai_tasks.chunks import Piece
@@ -114,10 +117,11 @@ def test_the_pieces_of_each_are_folded_into_its_own_row(alice: User) -> None:
 
 
 @pytest.mark.postgresql
-def test_nobody_waits_for_a_row_that_somebody_else_has_locked(alice: User) -> None:
+@pytest.mark.parametrize("of", [QueueEntry.objects.for_task, lambda task_id: tasks.filter(pk=task_id)])
+def test_nobody_waits_for_a_row_that_somebody_else_has_locked(alice: User, of: Callable[[UUID], QuerySet[Any]]) -> None:
     several(alice, 3)
     ended = answered(begun(3))
-    locked = QueueEntry.objects.for_task(ended[0].task_id)
+    locked = of(ended[0].task_id)
 
     with Held(lambda: locked.select_for_update().get()):
         done = completing.complete_all(tasks.all(), ended, at(2))
@@ -137,3 +141,17 @@ def test_an_entry_that_somebody_else_has_locked_begins_later(alice: User) -> Non
 
     assert [bool(each) for each in found] == [False, True]
     assert lease.begin(tasks.all(), first.task_id, first.epoch, dispatch_id=first.dispatch_id, worker=WORKER, now=at(2))
+
+
+@pytest.mark.postgresql
+def test_beside_a_task_that_somebody_else_has_locked_each_begins_alone(alice: User) -> None:
+    several(alice, 2)
+    first, second = [Handed(each.task_id, each.epoch, each.dispatch_id) for each in plan().dispatches]
+    locked = tasks.filter(pk=first.task_id)
+
+    with Held(lambda: locked.select_for_update().get()):
+        with pytest.raises(RuntimeError, match="Locked"):
+            lease.begin_all(tasks.all(), [first, second], worker=WORKER, now=at(1))
+        alone = lease.begin(tasks.all(), *second[:2], dispatch_id=second.dispatch_id, worker=WORKER, now=at(1))
+
+    assert alone is not None
