@@ -96,10 +96,11 @@ def plan(
         next_due = TaskQueue.objects.outlook(provider).next_due
     queues = TaskQueue.objects.clocks(provider)
     room = capacity.measure(provider, workers, queues, now)
-    result = Plan(next_wake_at=next_due)
+    result, purse = Plan(next_wake_at=next_due), Purse(tasks, now)
     for queue, clocks in queues.items():
         if any(clock.head_id for clock in clocks):
-            result.has_more |= _Admission(tasks, room, queue, result, now).fill(clocks, limit)
+            result.has_more |= _Admission(purse, room, queue, result, now).fill(clocks, limit)
+    purse.store()
     result.wake_at(room.opens_at())
     if result.has_more:
         result.wake_at(room.frees_at() or now + LOOK_AGAIN)
@@ -135,14 +136,14 @@ class _Chosen:
 class _Admission:
     """One provider's lane in one plan."""
 
-    def __init__(self, tasks: QuerySet[Any], room: Room, queue: TaskQueue, result: Plan, now: datetime) -> None:
-        self.tasks = tasks
+    def __init__(self, purse: Purse, room: Room, queue: TaskQueue, result: Plan, now: datetime) -> None:
+        self.purse = purse
+        self.tasks = purse.tasks
         self.room = room
         self.queue = queue
         self.result = result
         self.provider = queue.provider
         self.now = now
-        self.purse = Purse(tasks, now)
         self.probes = Probes(self.provider, room.gates, now)
         self._chosen: list[_Chosen] = []
         self._handed: Counter[str] | None = None
@@ -188,10 +189,9 @@ class _Admission:
             return None
         if not self.probes.take(entry.model):
             return None
-        if not self.purse.hold(periods, amount or ZERO):
+        if tight := self.purse.hold(periods, amount or ZERO):
             self.probes.give_back(entry.model)
-            tight = self.purse.tight(periods, amount or ZERO)
-            if tight and not self.purse.moves_on(entry, ParkedReason.BUDGET):
+            if not self.purse.moves_on(entry, ParkedReason.BUDGET):
                 self._park(entry, ParkedReason.BUDGET, key=str(tight.budget_id), until=tight.ends_at)
             return None
         dispatch = Dispatch(
@@ -262,7 +262,7 @@ class _Admission:
                 ours.append(each)
             else:
                 logger.error("Dropped the queue entry of task %s: it does not match its task.", each.entry.task_id)
-                budgets.release(each.periods, each.amount_usd or ZERO)
+                self.purse.give_back(each.periods, each.amount_usd or ZERO)
                 each.entry.delete()
         return ours
 

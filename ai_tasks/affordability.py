@@ -101,30 +101,39 @@ def next_place(entry: QueueEntry, task: Any, positions: range, now: datetime) ->
     return None
 
 
-def check(task: Any, estimate: Estimate, now: datetime) -> None:
-    """Raise what stands against the route's first candidate, if something stands against every one of them."""
-    first: TaskError | None = None
-    for provider, model in task.route:
-        refusal = _refusal(task, Candidate(provider, model), estimate, now)
-        if refusal is None:
-            return
-        first = first or refusal
-    if first is not None:
-        raise first
+class Means:
+    """What the budgets have left, read once for all tasks of one kind."""
 
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._periods: dict[tuple[object, ...], list[BudgetPeriod]] = {}
 
-def _refusal(task: Any, candidate: Candidate, estimate: Estimate, now: datetime) -> TaskError | None:
-    applicable = budgets.applicable(
-        owner_id=task.owner_id,
-        payer_key=str(task.api_key_id or ""),
-        provider=candidate.provider,
-        task_type=task.type,
-    )
-    amount = bounds.bound_usd(candidate, *estimate, now)
-    if bounds.is_refused(candidate.provider, amount, has_budgets=bool(applicable)):
-        return _unpriced(candidate, has_budgets=bool(applicable))
-    tight = budgets.exhausted(applicable, amount or ZERO, now)
-    return None if tight is None else _exceeded(tight, amount or ZERO)
+    def check(self, task: Any, estimate: Estimate) -> None:
+        """Raise what stands against the route's first candidate, if something stands against every one of them."""
+        first: TaskError | None = None
+        for provider, model in task.route:
+            refusal = self._refusal(task, Candidate(provider, model), estimate)
+            if refusal is None:
+                return
+            first = first or refusal
+        if first is not None:
+            raise first
+
+    def _refusal(self, task: Any, candidate: Candidate, estimate: Estimate) -> TaskError | None:
+        periods = self._bounding(task, candidate.provider)
+        amount = bounds.bound_usd(candidate, *estimate, self._now)
+        if bounds.is_refused(candidate.provider, amount, has_budgets=bool(periods)):
+            return _unpriced(candidate, has_budgets=bool(periods))
+        tight = next((each for each in periods if not each.has_room(amount or ZERO)), None)
+        return None if tight is None else _exceeded(tight, amount or ZERO)
+
+    def _bounding(self, task: Any, provider: str) -> list[BudgetPeriod]:
+        """Return the current periods of the budgets that bound the task there; new ones are not stored."""
+        kind = {"owner_id": task.owner_id, "payer_key": str(task.api_key_id or ""), "task_type": task.type}
+        key = (provider, *kind.values())
+        if key not in self._periods:
+            self._periods[key] = budgets.read_periods(budgets.applicable(provider=provider, **kind), self._now)
+        return self._periods[key]
 
 
 def _unpriced(candidate: Candidate, *, has_budgets: bool) -> UnpricedModel:

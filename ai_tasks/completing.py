@@ -136,7 +136,7 @@ def _finish(tasks: QuerySet[Any], found: Sequence[_Ending], now: datetime) -> No
     outputs = [_output(each.task, each.by.answer, continuing.said_before(each.task, each.by.epoch)) for each in found]
     chunks.fold_all(found[0].task.chunks.model, [(each.task.pk, each.by.pieces) for each in found])
     attempts.succeed([(each.attempt, each.usage, _request_id(each), each.by.first_token_at) for each in found], now)
-    paid = charges.charge_running([(each.attempt, each.task, each.usage, each.untold) for each in found], now)
+    charged = charges.charge_running([(each.attempt, each.task, each.usage, each.untold) for each in found], now)
     TaskQueue.objects.forget_all([(each.entry, each.usage.total) for each in found])
     moved = {"status": TaskStatus.COMPLETED, "error": None, "now": now}
     _end(tasks.model).run(  # type: ignore[arg-type]
@@ -144,16 +144,19 @@ def _finish(tasks: QuerySet[Any], found: Sequence[_Ending], now: datetime) -> No
             {
                 "task_id": each.task.pk,
                 # An earlier attempt has its price too.
-                "cost": amount if each.by.epoch == 1 else charges.total_usd(each.task.pk),
+                "cost": charge.amount_usd if each.by.epoch == 1 else charges.total_usd(each.task.pk),
                 "output": output,
                 "usage": charges.public_usage(each.usage),
                 **moved,
             }
-            for each, amount, output in zip(found, paid.amounts, outputs, strict=True)
+            for each, charge, output in zip(found, charged, outputs, strict=True)
         ]
     )
-    _wake_waiting_for([each.entry for each in found], paid.budget_ids)
+    _wake_waiting_for([each.entry for each in found])
     _tell(found, now)
+    paid_by = charges.settle(charged, now)
+    QueueEntry.objects.wake_keys([(ParkedReason.BUDGET, str(each)) for each in paid_by])
+    outcome.come_by_the_end()
 
 
 def _request_id(each: _Ending) -> str:
@@ -171,17 +174,16 @@ def _tell(found: Sequence[_Ending], now: datetime) -> None:
     model = found[0].task.finish_hooks.model
     hooked = [each.task for each in found if registry.get(each.task.type).on_finished]
     model.objects.bulk_create([model(task_id=task.pk, due_at=now) for task in hooked])
-    outcome.come_by_the_end()
     for each in found:
         events.task_ended(each.task, TaskStatus.COMPLETED, now)
         announce(each.task, TaskStatus.COMPLETED)
         breaker.succeeded(each.attempt, now)
 
 
-def _wake_waiting_for(entries: Sequence[QueueEntry], budget_ids: Sequence[int]) -> None:
-    """Wake what was parked for the models' slots, the money or the users' slots that these gave back."""
+def _wake_waiting_for(entries: Sequence[QueueEntry]) -> None:
+    """Wake what was parked for the models' slots or the users' slots that these gave back."""
     models = {(ParkedReason.MODEL_LIMIT, f"{entry.provider}/{entry.model}") for entry in entries}
-    QueueEntry.objects.wake_keys([*sorted(models), *((ParkedReason.BUDGET, str(each)) for each in budget_ids)])
+    QueueEntry.objects.wake_keys(sorted(models))
     for key, count in sorted(Counter(share_key(entry) for entry in entries).items()):
         QueueEntry.objects.wake_keys([(ParkedReason.USER_SHARE, key)], most=count)
 

@@ -7,6 +7,7 @@ re-reads everything that it watches every two seconds in one query, so that a lo
 
 import asyncio
 import logging
+import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -145,7 +146,8 @@ class _Hub:
         for task_id, chunks in event.get("tasks", {}).items():
             for subscription in tuple(self._readers.get(events.group_for_task(task_id), ())):
                 subscription.tell({"name": event["name"], "chunks": chunks})
-        for group in _groups_of(event):
+        # One channel receives for all groups: a hint names those that it was for.
+        for group in event.get("groups", []):
             for subscription in tuple(self._readers.get(group, ())):
                 subscription.tell(event)
 
@@ -176,12 +178,6 @@ class _Hub:
                 subscription.tell(LOOK)
 
 
-def _groups_of(event: dict[str, Any]) -> list[str]:
-    """A hint names the groups that it was for: one channel receives them all."""
-    groups: list[str] = event.get("groups", [])
-    return groups
-
-
 def _states(task_ids: list[str]) -> dict[str, tuple[Any, int]]:
     rows = AIGenerationTask.objects.filter(pk__in=task_ids).values_list("pk", "updated_at")
     newest = Chunk.objects.newest(task_ids)
@@ -209,11 +205,29 @@ async def follow(task_id: UUID, after: int = 0) -> AsyncIterator[TaskEvent]:
         async for event in reader.read():
             yield event
         while not reader.is_done:
-            hints = await subscription.take()
-            async for event in reader.answer(hints):
+            async for event in reader.answer(await subscription.take()):
                 yield event
     finally:
         await hub.unsubscribe(subscription)
+
+
+async def end_of(task_id: UUID) -> dict[str, Any]:
+    """Wait for the task's end and return its state then; what it streams and its moves before are not read."""
+    hub = _hub()
+    subscription = await hub.subscribe(events.group_for_task(task_id))
+    subscription.seq = sys.maxsize  # no chunk is news
+    try:
+        while (state := await in_thread(_load_ended, task_id)) is None:
+            while not any(each is LOOK or each.get("status") in TERMINAL for each in await subscription.take()):
+                pass
+        return state
+    finally:
+        await hub.unsubscribe(subscription)
+
+
+def _load_ended(task_id: UUID) -> dict[str, Any] | None:
+    task = AIGenerationTask.objects.get(pk=task_id)
+    return task_json(task) if task.status in TERMINAL else None
 
 
 class _Reader:

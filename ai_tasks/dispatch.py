@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 from celery import current_app
 from django.conf import settings
@@ -22,6 +24,8 @@ from queueing.models import TaskQueue
 logger = logging.getLogger(__name__)
 
 RUN_TASK, RUN_ALONE_TASK = "ai_tasks.run_task", "ai_tasks.run_alone"
+PUBLISH_SECONDS = 2.0
+"""How long RabbitMQ may take to confirm a message."""
 IDLE_SECONDS = 60.0
 """How long the thread sleeps when nothing is known to come; beat rings well before."""
 RESTS = 1.0
@@ -59,14 +63,57 @@ class PublishBreaker:
 breaker = PublishBreaker()
 
 
+class Unsent:
+    """What the broker did not take, by dispatch id."""
+
+    MOST = 10_000
+    AGAIN_SECONDS = 0.5
+
+    def __init__(self) -> None:
+        self._kept: dict[UUID, Dispatch] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def keep(self, dispatch: Dispatch) -> None:
+        """Remember one; what is beyond MOST is left to the sweep."""
+        if len(self._kept) < self.MOST:
+            self._kept[dispatch.dispatch_id] = dispatch
+
+    def send(self) -> None:
+        """Send all, up to the first that is not taken now either."""
+        for each in [*self._kept.values()]:
+            if not send(each):
+                return
+            self._kept.pop(each.dispatch_id, None)
+
+
+unsent = Unsent()
+
+
 def send(dispatch: Dispatch) -> bool:
     """
     Hand one entry to Celery within about two seconds; False when the broker did not take it.
 
-    What was not sent stays `queued`; the sweep sends the same dispatch id again.
+    What was not sent stays `queued`: the dispatcher sends the same dispatch id as soon as the broker is back, and the
+    sweep does if this process is gone by then. Who gets it twice begins it once.
     """
     if breaker.is_open():
+        unsent.keep(dispatch)
         return False
+    try:
+        with current_app.producer_or_acquire() as producer:
+            _publish(producer, dispatch)
+    except Exception as error:
+        logger.warning("Task %s was not handed to the broker: %s", dispatch.task_id, error)
+        breaker.note(is_sent=False)
+        unsent.keep(dispatch)
+        return False
+    breaker.note(is_sent=True)
+    return True
+
+
+def _publish(producer: Any, dispatch: Dispatch) -> None:
     try:
         current_app.send_task(
             RUN_ALONE_TASK if dispatch.is_alone else RUN_TASK,
@@ -78,17 +125,17 @@ def send(dispatch: Dispatch) -> bool:
             task_id=str(dispatch.dispatch_id),
             queue=celery_queue(dispatch.provider, dispatch.lane),
             ignore_result=True,
+            producer=producer,
             retry=False,
+            confirm_timeout=PUBLISH_SECONDS,
             # What monitors show; Celery's own way to it takes longer than the message.
             argsrepr="",
             kwargsrepr=f"{dispatch.task_id}.{dispatch.epoch}",
         )
-    except Exception as error:
-        logger.warning("Task %s was not handed to the broker: %s", dispatch.task_id, error)
-        breaker.note(is_sent=False)
-        return False
-    breaker.note(is_sent=True)
-    return True
+    except Exception:
+        # A late confirmation would be taken for the next message's.
+        producer.connection.collect()
+        raise
 
 
 class Diverter:
@@ -161,11 +208,13 @@ class Dispatcher:
         while not self._is_closed:
             for provider in self._due(self._bell.wait(self._sleep_seconds())):
                 self._admit(provider)
+            unsent.send()
             process.give_connection_back()
 
     def _sleep_seconds(self) -> float:
         soonest = min(self._wake_at.values(), default=time.monotonic() + IDLE_SECONDS)
-        return min(max(soonest - time.monotonic(), 0.0), IDLE_SECONDS)
+        longest = Unsent.AGAIN_SECONDS if unsent else IDLE_SECONDS
+        return min(max(soonest - time.monotonic(), 0.0), longest)
 
     def _due(self, rung: Iterable[str]) -> set[str]:
         for provider in rung:

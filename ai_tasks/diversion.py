@@ -22,6 +22,7 @@ from ai_tasks.purse import Purse
 from ai_tasks.states import TaskStatus
 from providers import routing
 from providers.types import OPEN_GATE, Candidate, Gate
+from queueing.entries import QueueEntryQuerySet
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import Lane
 
@@ -105,8 +106,7 @@ def divert(tasks: QuerySet[Any], provider: str, *, workers: Workers, now: dateti
     found = _Round(tasks, provider, workers, gate, patience, now)
     purse = Purse(tasks, now)
     for lane in Lane.values:
-        heads = QueueEntry.objects.waiting().of(provider, lane).order_by("priority", "fair_tag", "id")[:HEADS]
-        leaving = _leaving(found, list(heads))
+        leaving = _leaving(found, QueueEntry.objects.waiting().of(provider, lane))
         locked = QueueEntry.objects.waiting().filter(pk__in=[entry.pk for entry, _ in leaving][: 2 * BATCH])
         # Shares are locked by provider, lane and class; best first within.
         entries = locked.select_for_update(skip_locked=True).order_by("priority", "fair_tag", "id")
@@ -114,14 +114,15 @@ def divert(tasks: QuerySet[Any], provider: str, *, workers: Workers, now: dateti
     return found.moved
 
 
-def _leaving(found: _Round, entries: list[QueueEntry]) -> list[tuple[QueueEntry, Any]]:
-    """Return the entries that have another place on their route and would wait too long here, with their tasks."""
+def _leaving(found: _Round, waiting: QueueEntryQuerySet) -> list[tuple[QueueEntry, Any]]:
+    """Return, best first, those that have another place on their route and wait too long here, with their tasks."""
+    best_first = waiting.order_by("priority", "fair_tag", "id")
     columns = ("owner_id", "status", "epoch", "provider", "model", "route", "route_position", "requested_model")
-    rows = found.tasks.filter(pk__in=[entry.task_id for entry in entries]).only(*columns, "related_type", "related_id")
-    tasks = {task.pk: task for task in rows}
-    pairs = [(entry, tasks[entry.task_id]) for entry in entries if entry.task_id in tasks]
-    return [
-        (entry, task)
-        for entry, task in pairs
-        if len(task.route) > task.route_position + 1 and found.leaves(entry, task.requested_model)
-    ]
+    # Each process asks this every second while something waits: the database leaves out what has nowhere else to go.
+    rows = found.tasks.filter(pk__in=best_first.values("task_id")[:HEADS], route__1__isnull=False)
+    if found.gate.reason != "circuit_open":
+        rows = rows.filter(requested_model__in=found.patience)
+    tasks = {task.pk: task for task in rows.only(*columns, "related_type", "related_id")}
+    tasks = {pk: task for pk, task in tasks.items() if len(task.route) > task.route_position + 1}
+    pairs = [(entry, tasks[entry.task_id]) for entry in best_first.filter(task_id__in=tasks)]
+    return [(entry, task) for entry, task in pairs if found.leaves(entry, task.requested_model)]

@@ -94,6 +94,8 @@ class QueueFull(TaskError):
 
     code = "queue_full"
     retryable = True
+    fits = 0
+    """How many of those that were submitted together there would have been room for."""
 
 
 class BudgetExceeded(TaskError):

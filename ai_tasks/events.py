@@ -19,6 +19,8 @@ from uuid import UUID
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
+from ai_tasks.states import TERMINAL
+
 logger = logging.getLogger(__name__)
 
 MESSAGE_TYPE = "tasuki.event"
@@ -47,7 +49,7 @@ def group_for_related(owner_id: int, related_type: str, related_id: str) -> str:
 
 
 YIELD_SECONDS = 0.01
-"""How long the word of a task's move waits for the thread that moved it, which is about to admit, call or answer."""
+"""How long the word of a task's move, but for its end, waits for the thread that moved it: it is to admit or call."""
 
 
 class _Publisher:
@@ -123,7 +125,7 @@ def send_task_updated(*, task_id: UUID, owner_id: int, related_type: str, relate
     if related_type:
         groups.append(group_for_related(owner_id, related_type, related_id))
     event = {"name": "task.updated", "task_id": str(task_id), "status": status}
-    _publisher.send(groups, event, after_seconds=YIELD_SECONDS)
+    _publisher.send(groups, event, after_seconds=0.0 if status in TERMINAL else YIELD_SECONDS)
 
 
 def send_chunks(task_id: UUID, chunks: Sequence[tuple[int, int, str, str]]) -> None:

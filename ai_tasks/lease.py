@@ -160,14 +160,16 @@ def _is_shut_for(entry: QueueEntry, gates: Mapping[str, Gate]) -> bool:
     return not shut <= tried
 
 
-def give_back(tasks: QuerySet[Any], entry: QueueEntry, now: datetime, *, until: datetime | None = None) -> bool:
+def give_back(
+    tasks: QuerySet[Any], entry: QueueEntry, now: datetime, *, until: datetime | None = None, key: str = ""
+) -> bool:
     """
     Make an entry that was handed over wait again, at its old place: its attempt never started, and costs no try.
 
     Part of the caller's transaction, which has the entry locked, in the state that `entry` shows.
     """
     fence = QueueEntry.objects.held_as(entry.task_id, entry.epoch, EntryState(entry.state))
-    moved = fence.park(reason=ParkedReason.RETRY_BACKOFF, until=until) if until else fence.wake()
+    moved = fence.park(reason=ParkedReason.RETRY_BACKOFF, key=key, until=until) if until else fence.wake()
     if not moved:
         return False
     tasks.filter(pk=entry.task_id).update(deferrals=F("deferrals") + 1)
@@ -178,12 +180,16 @@ def give_back(tasks: QuerySet[Any], entry: QueueEntry, now: datetime, *, until: 
 
 @transaction.atomic
 def decline(
-    tasks: QuerySet[Any], task_id: UUID, epoch: int, *, dispatch_id: UUID, until: datetime, now: datetime
+    tasks: QuerySet[Any], task_id: UUID, epoch: int, *, dispatch_id: UUID, until: datetime, now: datetime, key: str = ""
 ) -> bool:
-    """Give a handed-over entry back until then, without using up a try; False when it was not ours to run."""
+    """
+    Give a handed-over entry back until then, or until its key is woken, without using up a try.
+
+    False when it was not ours to run.
+    """
     fence = QueueEntry.objects.held_as(task_id, epoch, EntryState.QUEUED).filter(dispatch_id=dispatch_id)
     entry = fence.select_for_update().first()
-    return entry is not None and give_back(tasks, entry, now, until=until)
+    return entry is not None and give_back(tasks, entry, now, until=until, key=key)
 
 
 def release_attempt(entry: QueueEntry, now: datetime) -> None:

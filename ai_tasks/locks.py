@@ -20,9 +20,9 @@ def take_provider_lock(provider: str) -> None:
     Take the provider's admission lock until the transaction ends; raises ProviderBusy after one second of waiting.
 
     A statement of its own: what follows must see what the former holder committed. SQLite needs none, its transactions
-    begin IMMEDIATE. Lock order everywhere: provider, entry, task, attempt and hold, budget periods by id. Admission of
-    many entries cannot keep it, money of one and task of the next; it gives up before PostgreSQL looks for a deadlock
-    (after 1 s) and picks another victim, and is tried again.
+    begin IMMEDIATE. Lock order everywhere: provider, entry, task, attempt and hold, budget periods by id. Admission
+    cannot keep it where a budget is tight; it gives up before PostgreSQL looks for a deadlock (after 1 s) and picks
+    another victim, and is tried again.
 
     An admission that is a transaction of its own does not wait for the disk: were it lost in a crash of the database,
     its message would find no entry queued under its dispatch id, and the entry would still wait. The start, which does

@@ -118,7 +118,7 @@ class Call:
 
 
 class Ticker:
-    """The process's one thread that writes for all its calls."""
+    """The process's one thread that writes for all its calls, and one that watches over their leases."""
 
     def __init__(self) -> None:
         self._calls: dict[tuple[UUID, int], Call] = {}
@@ -138,6 +138,7 @@ class Ticker:
                 self._closing.clear()
                 self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
                 self._thread.start()
+                threading.Thread(target=self._watch, name="lease-watch", daemon=True).start()
 
     def close(self) -> None:
         """End the thread after one last flush."""
@@ -197,7 +198,6 @@ class Ticker:
             self._safely(self.presence, clock.now())
         if calls and self._is_due("renew", settings.AI_LEASE.total_seconds() / 6):
             self._safely(self._renew, calls)
-        self._abort_if_lost(calls)
         if calls and self._is_due("cancel", CANCEL_CHECK_SECONDS):
             self._safely(self._stop_cancelled, calls)
         self._flush(calls)
@@ -220,11 +220,17 @@ class Ticker:
             if call.key not in kept and not call.flushing.locked():
                 call.stop(LOST)
 
-    def _abort_if_lost(self, calls: list[Call]) -> None:
-        """Stop calls whose lease may have gone to somebody else while we could not renew (or were not running)."""
-        if calls and time.monotonic() - self._renewed_at > settings.AI_LEASE.total_seconds() * 2 / 3:
-            for call in calls:
-                call.stop(LOST)
+    def _watch(self) -> None:
+        """
+        Stop calls whose lease may have gone to somebody else while we could not renew (or were not running).
+
+        Apart from the thread that renews, which may be waiting for a database that does not answer.
+        """
+        longest = settings.AI_LEASE.total_seconds() * 2 / 3
+        while not self._closing.wait(min(longest / 20, 1.0)):
+            for call in self.calls():
+                if time.monotonic() - self._renewed_at > longest:
+                    call.stop(LOST)
 
     def _stop_cancelled(self, calls: list[Call]) -> None:
         asked = QueueEntry.objects.running().filter(worker=process.boot_id(), cancel_requested_at__isnull=False)

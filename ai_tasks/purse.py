@@ -1,5 +1,11 @@
-"""The money of one admission: which budgets bound an entry, what is held in them, and where else it could be paid."""
+"""
+The money of one admission: which budgets bound an entry, what is held in them, and where else it could be paid.
 
+A budget of all is the one row that every admission and every settlement meets at, so it is locked as late as can be:
+what is held is counted here while entries are chosen, and stored at the end, once for all of them.
+"""
+
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -12,6 +18,7 @@ from django.db.models import QuerySet
 from ai_tasks import doorbell
 from ai_tasks.accounts import bounds, budgets
 from ai_tasks.accounts.models import BudgetPeriod
+from ai_tasks.locks import ProviderBusy
 from ai_tasks.states import TaskStatus
 from providers.types import Candidate
 from queueing.models import QueueEntry, TaskQueue
@@ -26,7 +33,11 @@ class Purse:
         self.tasks = tasks
         self.now = now
         self._periods: dict[tuple[str, str, str, str], list[BudgetPeriod]] = {}
-        self._full: dict[tuple[int, ...], tuple[Decimal, BudgetPeriod]] = {}
+        self._rows: dict[int, BudgetPeriod] = {}
+        """Periods as they were last read, by id."""
+        self._locked: set[int] = set()
+        self._taken: defaultdict[int, Decimal] = defaultdict(Decimal)
+        """What is held here and not yet stored, by period."""
 
     def periods(self, entry: QueueEntry, provider: str) -> list[BudgetPeriod]:
         """Return the current periods of the budgets that bound the entry there; read once per user, key and type."""
@@ -36,30 +47,41 @@ class Purse:
                 owner_id=entry.owner_key, payer_key=entry.payer_key, provider=provider, task_type=entry.task_type
             )
             self._periods[key] = budgets.current_periods(applicable, self.now)
+            for each in self._periods[key]:
+                self._rows.setdefault(each.pk, each)
         return self._periods[key]
 
-    def hold(self, periods: list[BudgetPeriod], amount: Decimal) -> bool:
-        """Reserve the amount in all these periods or in none."""
-        if not periods or amount == ZERO:
-            return True
-        if self._known_tight(periods, amount):
-            return False
-        with transaction.atomic():
-            if budgets.hold(periods, amount):
-                return True
-            transaction.set_rollback(True)
-        return False
+    def hold(self, periods: list[BudgetPeriod], amount: Decimal) -> BudgetPeriod | None:
+        """
+        Reserve the amount in all these periods or in none; return the one without room, None where all had it.
 
-    def tight(self, periods: list[BudgetPeriod], amount: Decimal) -> BudgetPeriod | None:
-        """Return the period without room; its row stays locked, so who wants as much in this plan need not try."""
-        found = self._known_tight(periods, amount) or budgets.tight(periods, amount)
-        if found:
-            self._full[_ids(periods)] = (amount, found)
-        return found
+        That one is locked until the transaction ends: money that is given back meanwhile wakes what it has parked.
+        """
+        if self._tight(periods, amount):
+            self._lock({each.pk for each in periods} - self._locked)
+            if found := self._tight(periods, amount):
+                return found
+        for each in periods:
+            self._taken[each.pk] += amount
+        return None
 
-    def _known_tight(self, periods: list[BudgetPeriod], amount: Decimal) -> BudgetPeriod | None:
-        least, period = self._full.get(_ids(periods), (ZERO, None))
-        return period if amount >= least else None
+    def give_back(self, periods: list[BudgetPeriod], amount: Decimal) -> None:
+        """Undo a hold."""
+        for each in periods:
+            self._taken[each.pk] -= amount
+
+    def store(self) -> None:
+        """Hold in the database what was taken; raises ProviderBusy where somebody has spent it since it was read."""
+        if not budgets.hold(self._taken):
+            raise ProviderBusy("The money that was to be held has been spent meanwhile.")
+
+    def _tight(self, periods: list[BudgetPeriod], amount: Decimal) -> BudgetPeriod | None:
+        rows = (self._rows[each.pk] for each in periods)
+        return next((row for row in rows if amount and not row.has_room(amount + self._taken[row.pk])), None)
+
+    def _lock(self, period_ids: set[int]) -> None:
+        self._rows |= budgets.locked(period_ids)
+        self._locked |= period_ids
 
     def moves_on(self, entry: QueueEntry, why: str, takes: "Callable[[Candidate], bool]" = lambda _: True) -> bool:
         """
@@ -89,7 +111,7 @@ class Purse:
             return False
         if task.max_cost_usd is not None and (amount is None or amount > task.max_cost_usd - (task.cost_usd or ZERO)):
             return False
-        return budgets.have_room(periods, amount or ZERO)
+        return self._tight(periods, amount or ZERO) is None
 
 
 def _with_left(task: Any, reason: str) -> dict[str, Any]:
@@ -97,7 +119,3 @@ def _with_left(task: Any, reason: str) -> dict[str, Any]:
     left = {"provider": task.provider, "model": task.model, "reason": reason, "after_attempt": task.epoch}
     policy: dict[str, Any] = task.route_policy
     return policy | {"skipped": [*policy.get("skipped", []), left]}
-
-
-def _ids(periods: list[BudgetPeriod]) -> tuple[int, ...]:
-    return tuple(period.pk for period in periods)

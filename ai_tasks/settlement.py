@@ -82,7 +82,7 @@ def fail(
     entry, task, attempt = held
     chunks.write(task, pieces)
     attempts.end(attempt, AttemptState.FAILED, usage, now, first_token_at=first_token_at, error=error)
-    charges.charge_running([(attempt, task, usage, "")], now)
+    charged = charges.charge_running([(attempt, task, usage, "")], now)
     TaskQueue.objects.correct_share(entry, usage.total)
     counter = "tries" if error.used_up else "infrastructure_tries"
     setattr(task, counter, getattr(task, counter) + 1)
@@ -93,6 +93,7 @@ def fail(
     task.cost_usd = charges.total_usd(task_id)
     decision = policy.after_error(task, registry.get(task.type), error, now)
     what = {"code": error.code, "message": storable(str(error))[:500], "retryable": error.retryable}
+    charges.settle(charged, now)
     outcome.carry_out(tasks, entry, task, decision, what, now)
     return True
 
@@ -122,8 +123,9 @@ def stop(
     attempts.end(attempt, AttemptState.CANCELLED, usage, now)
     breaker.end_probe(attempt)
     why = "stopped before the provider reported its usage"
-    charges.charge_running([(attempt, task, usage, why)], now)
+    charged = charges.charge_running([(attempt, task, usage, why)], now)
     TaskQueue.objects.correct_share(entry, usage.total)
+    charges.settle(charged, now)
     if not is_cancelled and not task.cancel_requested_at:
         tasks.filter(pk=task_id).update(deferrals=F("deferrals") + 1)
         outcome.requeue(tasks, entry, task, None, now)

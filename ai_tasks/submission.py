@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -66,7 +67,9 @@ def submit(
     """
     now = now or clock.now()
     task, estimate = _prepare(owner, request, _route(request.model), is_public=is_public, now=now)
-    return _store(task, estimate, now)
+    affordability.Means(now).check(task, estimate)
+    _store([(task, estimate)], now)
+    return task
 
 
 def _prepare(
@@ -89,13 +92,12 @@ def _prepare(
     return task, affordability.within_max_cost(task, asked, now)
 
 
-def _store(task: AIGenerationTask, estimate: Estimate, now: datetime) -> AIGenerationTask:
-    affordability.check(task, estimate, now)
-    task.save(force_insert=True)
-    _enqueue(task, estimate, now)
-    _announce(task)
+def _store(prepared: Sequence[tuple[AIGenerationTask, Estimate]], now: datetime) -> None:
+    """Write new tasks and their entries, all of one user and for one class of one queue."""
+    AIGenerationTask.objects.bulk_create([task for task, _ in prepared])
+    _enqueue(prepared, now)
+    _announce([task for task, _ in prepared])
     crash_points.reached("submitting")
-    return task
 
 
 @transaction.atomic
@@ -115,24 +117,28 @@ def submit_all(
     """
     now = now or clock.now()
     routes: dict[str, Route] = {}
+    means = affordability.Means(now)
     prepared: list[tuple[AIGenerationTask, Estimate]] = []
     for index, request in enumerate(requests):
-        with _at(f"{pointer}/{index}"):
+        with _at(pointer, [index]):
             route = routes[request.model] = routes.get(request.model) or _route(request.model)
             prepared.append(_prepare(owner, request, route, is_public=is_public, now=now))
+            means.check(*prepared[-1])
     places = [(task.provider, task.lane, task.priority, index) for index, (task, _) in enumerate(prepared)]
-    for *_, index in sorted(places):
-        with _at(f"{pointer}/{index}"):
-            _store(*prepared[index], now)
+    for _, group in groupby(sorted(places), lambda place: place[:3]):
+        indexes = [index for *_, index in group]
+        with _at(pointer, indexes):
+            _store([prepared[index] for index in indexes], now)
     return [task for task, _ in prepared]
 
 
 @contextmanager
-def _at(pointer: str) -> Iterator[None]:
-    """Let what is wrong with one of several requests say with which."""
+def _at(pointer: str, indexes: Sequence[int]) -> Iterator[None]:
+    """Let what is wrong with one of several requests say with which: of a full queue, the first without room."""
     try:
         yield
     except TaskError as error:
+        pointer = f"{pointer}/{indexes[error.fits if isinstance(error, QueueFull) else 0]}"
         error.errors = tuple(Mistake(pointer + each.pointer, each.detail) for each in error.errors) or (
             Mistake(pointer, error.detail),
         )
@@ -156,7 +162,7 @@ def _draft(owner: User, request: TaskRequest, task_type: TaskType, now: datetime
         owner=owner,
         api_key_id=request.api_key_id,
         type=task_type.name,
-        priority=_priority(request, task_type),
+        priority=task_type.priority if request.priority is None else request.priority,
         lane=task_type.lane,
         requested_model=request.model,
         prompt_version=task_type.prompt_version,
@@ -172,10 +178,6 @@ def _draft(owner: User, request: TaskRequest, task_type: TaskType, now: datetime
         created_at=now,
         **kept(),
     )
-
-
-def _priority(request: TaskRequest, task_type: TaskType) -> Priority:
-    return task_type.priority if request.priority is None else request.priority
 
 
 def _estimate(task: AIGenerationTask, task_type: TaskType, now: datetime) -> Estimate:
@@ -195,21 +197,27 @@ def estimate_of(task: AIGenerationTask) -> Estimate:
 
 def enqueue_again(task: AIGenerationTask, now: datetime) -> None:
     """Give a pending task that has none a new entry. Part of the caller's transaction."""
-    _enqueue(task, estimate_of(task), now)
-    _announce(task)
+    _enqueue([(task, estimate_of(task))], now)
+    _announce([task])
 
 
-def _enqueue(task: AIGenerationTask, estimate: Estimate, now: datetime) -> None:
+def _enqueue(wanted: Sequence[tuple[AIGenerationTask, Estimate]], now: datetime) -> None:
     try:
-        task.entry = TaskQueue.objects.enqueue(task, estimate=estimate, now=now, is_guarded=True)
+        entries = TaskQueue.objects.enqueue_all(wanted, now=now, is_guarded=True)
     except queue_errors.QueueFull as error:
-        raise QueueFull(str(error), retry_after_seconds=error.retry_after_seconds) from error
+        refusal = QueueFull(str(error), retry_after_seconds=error.retry_after_seconds)
+        refusal.fits = error.fits
+        raise refusal from error
+    for (task, _), entry in zip(wanted, entries, strict=True):
+        task.entry = entry
 
 
-def _announce(task: AIGenerationTask) -> None:
+def _announce(tasks: Sequence[AIGenerationTask]) -> None:
+    """Tell of tasks that are new in one queue, and wake its dispatcher; after the commit."""
     transaction.on_commit(partial(crash_points.reached, "submitted"))
-    transaction.on_commit(partial(dispatch.ring, task.provider), robust=True)
-    lease.announce(task, task.status, frees_capacity=False)
+    transaction.on_commit(partial(dispatch.ring, tasks[0].provider), robust=True)
+    for task in tasks:
+        lease.announce(task, task.status, frees_capacity=False)
 
 
 def cancel(task: AIGenerationTask, *, now: datetime | None = None) -> AIGenerationTask:
@@ -284,8 +292,8 @@ def revive(
     courier.write_down_all(task.pk)
     AIGenerationTask.objects.filter(pk=task.pk).update(**values)
     fresh = AIGenerationTask.objects.get(pk=task.pk)
-    _enqueue(fresh, _estimate(fresh, task_type, now), now)
+    _enqueue([(fresh, _estimate(fresh, task_type, now))], now)
     if until is not None and until > now:
         QueueEntry.objects.for_task(fresh.pk).park(reason=ParkedReason.REDRIVE, until=until)
-    _announce(fresh)
+    _announce([fresh])
     return fresh

@@ -37,7 +37,11 @@ class Intake:
 
     def listen(self, name: str) -> None:
         """Listen to one more queue, soon: the consumer's own thread does it."""
-        self._consumer.call_soon(self._consumer.add_task_queue, name)
+        self._consumer.call_soon(self._add, name)
+
+    def _add(self, name: str) -> None:
+        made = self._consumer.app.amqp.queues[name]  # as whoever sends to it makes it; Celery would do otherwise
+        self._consumer.add_task_queue(made.name)
 
 
 def wanted() -> list[str]:

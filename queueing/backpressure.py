@@ -66,18 +66,18 @@ def known_depth(mark: Mark) -> int | None:
     return depth if time.monotonic() < until else None
 
 
-def depth_beyond(mark: Mark, newest_id: int) -> int | None:
-    """Return how many there were before the entry of that id, if with it they are more than the mark; else None."""
+def depth_beyond(mark: Mark, newest_id: int, count: int) -> int | None:
+    """Return how many there were before those `count` up to that id, if with them they are more than the mark."""
     is_small = mark.bound <= ALWAYS_COUNTED
     counted = _counts.get(mark.scope)
     if counted and not is_small and counted.is_within(mark.bound, newest_id):
         return None
-    depth = mark.rows()[: mark.bound + 1].count()
+    depth = mark.rows()[: mark.bound + count].count()
     if max(len(_counts), len(_refusals)) > SCOPES_KEPT:
         forget()
     if depth <= mark.bound:
         _counts[mark.scope] = _Count(depth, newest_id, time.monotonic())
         return None
-    if not is_small:
-        _refusals[mark.scope, mark.bound] = depth - 1, time.monotonic() + REFUSED_SECONDS
-    return depth - 1
+    if not is_small and depth - count >= mark.bound:
+        _refusals[mark.scope, mark.bound] = depth - count, time.monotonic() + REFUSED_SECONDS
+    return depth - count

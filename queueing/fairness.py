@@ -16,8 +16,9 @@ urgent entry that comes to an idle class never finds an aged one ahead of it. A 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from django.db import connection
@@ -49,7 +50,7 @@ ON CONFLICT (queue_id, priority, owner_key) DO UPDATE SET
     correction = CASE WHEN {tag} > {share}.last_tag THEN 0
         ELSE ({tag} - {share}.last_tag) * {share}.weight - %(step)s END,
     entered = {share}.entered + %(entered)s
-RETURNING last_tag
+RETURNING last_tag, weight
 """.format(
     share=(share := "queueing_fairshare"),
     tag=(
@@ -73,18 +74,35 @@ def next_tag(
     One statement. The share's row stays locked until the caller's transaction ends: whoever takes several must take
     them in the order of (provider, lane, priority).
     """
-    values: dict[str, int | str | float] = {
-        "queue": queue.pk,
-        "priority": priority,
-        "owner": owner_key,
-        "tokens": float(max(tokens, 1)),
-        "entered": int(is_new),
-        "step": float(is_moved or not is_new),
-    }
+    step = float(is_moved or not is_new)
+    return _advance(queue, priority, owner_key, tokens=max(tokens, 1), entered=int(is_new), step=step)[0]
+
+
+def next_tags(queue: TaskQueue, *, priority: int, owner_key: str, tokens: Sequence[int]) -> list[float]:
+    """
+    Advance the user's share by several new entries, one after the other, and return their tags.
+
+    Two statements for however many: the first entry's, and one for all others, whose tags lie in between.
+    """
+    works = [max(each, 1) for each in tokens]
+    first, _ = _advance(queue, priority, owner_key, tokens=works[0], entered=1)
+    if len(works) == 1:
+        return [first]
+    last, weight = _advance(queue, priority, owner_key, tokens=sum(works[1:]), entered=len(works) - 1)
+    behind = accumulate(reversed(works[2:]), initial=0)
+    # What credit pays for adds nothing: no tag is less than the first.
+    return [first, *(max(first, last - each / weight) for each in reversed(list(behind)))]
+
+
+def _advance(
+    queue: TaskQueue, priority: int, owner_key: str, *, tokens: int, entered: int, step: float = 0.0
+) -> tuple[float, float]:
+    """Return the share's new last tag and its weight."""
+    values: dict[str, int | str | float] = {"queue": queue.pk, "priority": priority, "owner": owner_key}
     with connection.cursor() as cursor:
-        cursor.execute(NEXT_TAG, values)
-        tag: float = cursor.fetchone()[0]
-    return tag
+        cursor.execute(NEXT_TAG, values | {"tokens": float(tokens), "entered": entered, "step": step})
+        tag, weight = cursor.fetchone()
+    return tag, weight
 
 
 MISSING_SHARES = """

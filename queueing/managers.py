@@ -9,16 +9,15 @@ from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Count, Q
 
 from queueing import fairness
 from queueing.dead_letters.verbs import DeadLetterVerbs
-from queueing.entries import NOTHING, Estimate, Queueable, QueueEntryQuerySet
-from queueing.errors import AlreadyQueued
+from queueing.entering import EntryVerbs
+from queueing.entries import QueueEntryQuerySet
 from queueing.statements import Param, Select
 from queueing.states import LIVE_AT_PROVIDER, EntryState, Lane, ParkedReason, Priority
-from queueing.status import StatusVerbs
 
 if TYPE_CHECKING:
     from queueing.models import PriorityClass, QueueEntry, TaskQueue
@@ -26,65 +25,10 @@ if TYPE_CHECKING:
 DEFAULT_LEASE = timedelta(seconds=90)
 
 
-class TaskQueueManager(StatusVerbs, DeadLetterVerbs):
+class TaskQueueManager(EntryVerbs, DeadLetterVerbs):
     """The TaskQueue repository."""
 
-    # Adding and taking.
-
-    def enqueue(
-        self, task: Queueable, *, estimate: Estimate = NOTHING, now: datetime, is_guarded: bool = False
-    ) -> QueueEntry:
-        """
-        Give a task its place at the end of its user's share and return the entry.
-
-        A task with a later `run_at` is parked until then. Moves only the entry; ai_tasks.submission writes the task in
-        the same transaction. Raises QueueFull at a mark of the queue (for `bulk` work the soft one), of the user in it
-        or of all, and AlreadyQueued when the task has a live entry; nothing is written then. With `is_guarded` the
-        caller lets its own savepoint or transaction end with them: two round trips less.
-        """
-        priority = Priority(task.priority)
-        return self.enqueue_with_priority(task, priority, estimate=estimate, now=now, is_guarded=is_guarded)
-
-    def enqueue_with_priority(
-        self,
-        task: Queueable,
-        priority: Priority,
-        *,
-        estimate: Estimate = NOTHING,
-        now: datetime,
-        is_guarded: bool = False,
-    ) -> QueueEntry:
-        """Give a task its place in that class; otherwise as `enqueue`."""
-        queue, owner_key = self.queue(task.provider, task.lane), str(task.owner_id)
-        marks = self._marks(queue, owner_key, priority)
-        self._refuse_known_full(marks, queue, now)
-        scheduled = task.run_at is not None and task.run_at > now
-        try:
-            with transaction.atomic(savepoint=not is_guarded):
-                entry = self.entries.create(
-                    task_id=task.id,
-                    task_type=task.type,
-                    provider=task.provider,
-                    lane=task.lane,
-                    model=task.model,
-                    owner_key=owner_key,
-                    payer_key=str(task.api_key_id or ""),
-                    priority=priority,
-                    fair_tag=fairness.next_tag(queue, priority=priority, owner_key=owner_key, tokens=sum(estimate)),
-                    estimate_input_tokens=estimate.input_tokens,
-                    max_output_tokens=estimate.max_output_tokens,
-                    state=EntryState.PARKED if scheduled else EntryState.WAITING,
-                    parked_reason=ParkedReason.SCHEDULED if scheduled else "",
-                    parked_until=task.run_at if scheduled else None,
-                    epoch=task.epoch,
-                    serial_key=task.serial_key,
-                    deadline_at=task.deadline_at,
-                    enqueued_at=now,
-                )
-                self._refuse_beyond(marks, queue, entry.pk, now)
-        except IntegrityError as error:
-            raise AlreadyQueued(f"Task {task.id} is queued already.") from error
-        return entry
+    # Taking.
 
     def peek(self, provider: str, limit: int = 1, *, lane: str = Lane.DEFAULT, now: datetime) -> list[QueueEntry]:
         """Return the entries that would be taken next, best first, without taking them."""

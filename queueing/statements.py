@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import Enum
 from functools import cached_property, partial
 from itertools import repeat
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.db import connection
@@ -33,6 +33,60 @@ class Param(Expression):
         return "%s", [self]
 
 
+class _Shape(NamedTuple):
+    """How a statement's columns become an instance."""
+
+    width: int
+    """How many columns there are."""
+    names: list[str]
+    places: list[int]
+    """The fields, in the model's order, and where their columns stand."""
+    annotations: list[tuple[str, int]]
+    converters: list[tuple[int, list[Callable[..., Any]], Any]]
+
+
+class _Reader(Generic[Row]):
+    """Makes instances as QuerySet.raw does, which looks at every call at what the columns mean: longer than at them."""
+
+    def __init__(self, model: type[Row]) -> None:
+        self._model = model
+        self._shape: _Shape | None = None
+
+    def rows(self, sql: str, params: Any) -> list[Row]:
+        """Run the statement, which is always the same one, and return its rows."""
+        with connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            found = cursor.fetchall()
+            shape = self._shape
+            # An upgrade may add or drop a column of a table in use.
+            if found and (shape is None or shape.width != len(found[0])):
+                shape = self._shape = self._shape_of([each[0] for each in cursor.description])
+        return [self._instance(shape, list(row)) for row in found] if shape else []
+
+    def _shape_of(self, columns: list[str]) -> _Shape:
+        fields = {field.column: field for field in self._model._meta.concrete_fields}
+        compiler: Any = self._model._base_manager.all().query.get_compiler(connection.alias)
+        columns_of = [fields[each].get_col(self._model._meta.db_table) if each in fields else None for each in columns]
+        converters = compiler.get_converters(columns_of).items()
+        known = [(field.attname, columns.index(name)) for name, field in fields.items() if name in columns]
+        return _Shape(
+            len(columns),
+            [name for name, _ in known],
+            [place for _, place in known],
+            [(name, place) for place, name in enumerate(columns) if name not in fields],
+            [(place, each, column) for place, (each, column) in converters],
+        )
+
+    def _instance(self, shape: _Shape, values: list[Any]) -> Row:
+        for place, converters, column in shape.converters:
+            for convert in converters:
+                values[place] = convert(values[place], column, connection)
+        row = self._model.from_db(connection.alias, shape.names, [values[place] for place in shape.places])
+        for name, place in shape.annotations:
+            setattr(row, name, values[place])
+        return row
+
+
 class Select(Generic[Row]):
     """A SELECT of whole rows, or of some of their fields, and of annotations; related rows do not come along."""
 
@@ -40,8 +94,8 @@ class Select(Generic[Row]):
         self._build = build
 
     @cached_property
-    def _model(self) -> type[Row]:
-        return self._build().model
+    def _reader(self) -> _Reader[Row]:
+        return _Reader(self._build().model)
 
     @cached_property
     def _compiled(self) -> tuple[str, tuple[Any, ...]]:
@@ -51,7 +105,7 @@ class Select(Generic[Row]):
     def rows(self, **values: Any) -> list[Row]:
         """Run it with these parameters and return the rows in its order."""
         sql, params = self._compiled
-        return list(self._model._base_manager.raw(sql, _bound(params, values)))
+        return self._reader.rows(sql, _bound(params, values))
 
     def tuples(self, **values: Any) -> list[tuple[Any, ...]]:
         """Run it and return the rows as the driver gives them: for text and numbers."""
@@ -107,6 +161,7 @@ class UpdateEach(Generic[Row]):
     ) -> None:
         self._model, self._where, self._sets, self._once = model, where, sets, once or {}
         self._only, self._skips_locked = only or {}, skips_locked
+        self._reader = _Reader(model)
 
     @cached_property
     def _values(self) -> "dict[str, Field[Any, Any]]":
@@ -161,7 +216,7 @@ class UpdateEach(Generic[Row]):
         if not rows:
             return []
         sql, params = self._statement(rows)
-        return list(self._model._base_manager.raw(sql + self._parts[3], params))
+        return self._reader.rows(sql + self._parts[3], params)
 
 
 class Update(Select[Row]):
@@ -181,7 +236,7 @@ class Update(Select[Row]):
     def rows(self, **values: Any) -> list[Row]:
         """Run it and return the rows as they are now, in no order."""
         sql, params = self._compiled
-        return list(self._model._base_manager.raw(f"{sql} RETURNING *", _bound(params, values)))
+        return self._reader.rows(f"{sql} RETURNING *", _bound(params, values))
 
     def run(self, *many: dict[str, Any]) -> int:
         """Run it once for each of these and return how many rows changed in all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +20,7 @@ from queueing.errors import QueueFull
 from queueing.states import EntryState, Lane, Priority
 
 if TYPE_CHECKING:
-    from queueing.models import TaskQueue
+    from queueing.models import QueueEntry, TaskQueue
 
 FLOW_PERIOD = timedelta(minutes=5)
 """Rates are means over so long."""
@@ -86,11 +86,13 @@ class StatusVerbs(QueueRows):
     def _refusal(self, mark: Mark, queue: TaskQueue, depth: int, now: datetime) -> QueueFull:
         """Return the error, with the time in which the queue starts a hundredth of the mark as it does now."""
         flow = self.flow(queue.provider, queue.lane, now=now)
+        fits, depth = max(mark.bound - depth, 0), max(mark.bound, depth)
         places = depth - mark.bound + max(1, mark.bound // 100)
         wait = UNKNOWN_WAIT_SECONDS if flow.started is None else LONGEST_WAIT_SECONDS
         if flow.started:
             wait = min(max(int(places / flow.started) + 1, 1), LONGEST_WAIT_SECONDS)
-        return QueueFull(depth=depth, mark=mark.bound, retry_after_seconds=wait, scope=str(mark.scope[0]))
+        scope = str(mark.scope[0])
+        return QueueFull(depth=depth, mark=mark.bound, retry_after_seconds=wait, scope=scope, fits=fits)
 
     def _refuse_known_full(self, marks: list[Mark], queue: TaskQueue, now: datetime) -> None:
         """Raise QueueFull where a mark refused somebody just now: no row is written, none is read."""
@@ -98,10 +100,10 @@ class StatusVerbs(QueueRows):
             if (depth := backpressure.known_depth(mark)) is not None:
                 raise self._refusal(mark, queue, depth, now)
 
-    def _refuse_beyond(self, marks: list[Mark], queue: TaskQueue, newest_id: int, now: datetime) -> None:
-        """Raise QueueFull, so that the caller's savepoint is undone, if the entry of that id is one too many."""
+    def _refuse_beyond(self, marks: list[Mark], queue: TaskQueue, entries: Sequence[QueueEntry], now: datetime) -> None:
+        """Raise QueueFull, so that the caller's savepoint is undone, if these new entries are too many."""
         for mark in marks:
-            if (depth := backpressure.depth_beyond(mark, newest_id)) is not None:
+            if (depth := backpressure.depth_beyond(mark, entries[-1].pk, len(entries))) is not None:
                 raise self._refusal(mark, queue, depth, now)
 
     # Rates.

@@ -118,37 +118,23 @@ def exhausted(budgets: Sequence[Budget], amount: Decimal, now: datetime) -> Budg
     return next((each for each in read_periods(budgets, now) if not each.has_room(amount)), None)
 
 
-def have_room(periods: Iterable[BudgetPeriod], amount: Decimal) -> bool:
-    """Have all these periods, as they are now, room for the amount? A read: `hold` is what counts."""
-    wanted = BudgetPeriod.objects.filter(pk__in=[period.pk for period in periods])
-    return all(each.has_room(amount) for each in wanted)
+def locked(period_ids: Iterable[int]) -> dict[int, BudgetPeriod]:
+    """Return these periods as they are now, by id, locked until the caller's transaction ends."""
+    rows = BudgetPeriod.objects.filter(pk__in=period_ids).select_for_update().order_by("pk")
+    return {each.pk: each for each in rows}
 
 
-def tight(periods: list[BudgetPeriod], amount: Decimal) -> BudgetPeriod | None:
+def hold(amounts: Mapping[int, Decimal]) -> bool:
     """
-    Return the first of these periods without room for the amount, or None.
+    Reserve these amounts, by the periods' ids, with a conditional UPDATE each, in the order of locks.
 
-    All are locked until the caller's transaction ends: money that is given back meanwhile wakes what it has parked.
+    False where one has no room: its transaction is then to be undone.
     """
-    locked = BudgetPeriod.objects.filter(pk__in=[period.pk for period in periods]).select_for_update().order_by("pk")
-    return next((each for each in locked if not each.has_room(amount)), None)
-
-
-def hold(periods: list[BudgetPeriod], amount: Decimal) -> bool:
-    """Reserve the amount in all these periods or in none: one conditional UPDATE, to be undone by its transaction."""
-    if not periods or amount == ZERO:
-        return True
-    wanted = BudgetPeriod.objects.filter(pk__in=[period.pk for period in periods])
-    fitting = wanted.filter(limit_usd__gte=F("spent_usd") + F("held_usd") + usd(amount))
-    held: int = fitting.update(held_usd=F("held_usd") + usd(amount))
-    return held == len(periods)
-
-
-def release(periods: list[BudgetPeriod], amount: Decimal) -> None:
-    """Give back what `hold` took, before any attempt had it."""
-    if periods and amount:
-        held = BudgetPeriod.objects.filter(pk__in=[period.pk for period in periods])
-        held.update(held_usd=F("held_usd") - usd(amount))
+    for period_id, amount in sorted(amounts.items()):
+        fitting = BudgetPeriod.objects.filter(pk=period_id, limit_usd__gte=F("spent_usd") + F("held_usd") + usd(amount))
+        if amount and not fitting.update(held_usd=F("held_usd") + usd(amount)):
+            return False
+    return True
 
 
 def holds_of(attempt: Attempt, periods: list[BudgetPeriod], amount: Decimal) -> list[Hold]:
@@ -178,6 +164,8 @@ def settle_all(paid: Sequence[tuple[Attempt, Decimal]], now: datetime) -> list[i
     """
     costs = {attempt.pk: cost for attempt, cost in paid}
     holds = _open_holds.rows(list(costs))
+    if holds:
+        Hold.objects.filter(pk__in=[each.pk for each in holds]).update(settled_at=now)
     for period_id, group in groupby(holds, lambda each: each.period_id):
         each_period = list(group)
         held = sum((each.amount_usd for each in each_period), ZERO)
@@ -185,8 +173,6 @@ def settle_all(paid: Sequence[tuple[Attempt, Decimal]], now: datetime) -> list[i
         BudgetPeriod.objects.filter(pk=period_id).update(
             held_usd=F("held_usd") - usd(held), spent_usd=F("spent_usd") + usd(spent)
         )
-    if holds:
-        Hold.objects.filter(pk__in=[each.pk for each in holds]).update(settled_at=now)
     return sorted({each.budget_id for each in holds})  # type: ignore[attr-defined]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from django.db.models import Q, Sum
 from django.db.models.functions import Coalesce
@@ -73,16 +73,9 @@ def charge(attempt: Attempt, task: Payer, usage: Usage, *, reason: str = "", now
     return made
 
 
-class Paid(NamedTuple):
-    """What attempts cost, None where a model has no price, and the ids of the budgets that paid."""
-
-    amounts: list[Decimal | None]
-    budget_ids: list[int]
-
-
-def charge_running(ended: Iterable[tuple[Attempt, Payer, Usage, str]], now: datetime) -> Paid:
+def charge_running(ended: Iterable[tuple[Attempt, Payer, Usage, str]], now: datetime) -> list[LedgerEntry]:
     """
-    Write the charges of several attempts, each with its task, usage and reason, and settle their holds.
+    Write the charges of several attempts, each with its task, usage and reason, and return them; `settle` is to follow.
 
     The caller has their running entries locked, so nobody can have charged them; were it otherwise, the constraint
     would undo the transaction.
@@ -91,9 +84,16 @@ def charge_running(ended: Iterable[tuple[Attempt, Payer, Usage, str]], now: date
         LedgerEntry(attempt=attempt, kind=LedgerEntry.Kind.CHARGE, **_fields(attempt, task, usage, reason, now))
         for attempt, task, usage, reason in ended
     ]
-    LedgerEntry.objects.bulk_create(rows)
-    paid = [(row.attempt, row.amount_usd or ZERO) for row in rows]
-    return Paid([row.amount_usd for row in rows], budgets.settle_all(paid, now))
+    return LedgerEntry.objects.bulk_create(rows)
+
+
+def settle(charges: Iterable[LedgerEntry], now: datetime) -> list[int]:
+    """
+    Turn the holds of charged attempts into spending, and return the ids of the budgets that paid.
+
+    As late as can be in a transaction: all others who settle or admit meet at these rows, and wait.
+    """
+    return budgets.settle_all([(row.attempt, row.amount_usd or ZERO) for row in charges], now)
 
 
 def _fields(attempt: Attempt, task: Payer, usage: Usage, reason: str, now: datetime) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.views import APIView
 
-from ai_tasks.api.views import MAX_SEQ, TaskCollection, TaskEvents, wait_seconds
-from ai_tasks.delivery import TaskEvent, follow, in_thread
+from ai_tasks.api.views import TaskCollection, TaskEvents, wait_seconds
+from ai_tasks.delivery import TaskEvent, end_of, follow, in_thread
 from ai_tasks.errors import InvalidInput
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.representation import task_json
@@ -67,9 +67,8 @@ def _wait(request: HttpRequest) -> int:
 
 async def _when_ended(task_id: UUID, seconds: int) -> dict[str, Any]:
     with suppress(TimeoutError):
-        async with asyncio.timeout(seconds), aclosing(closable(follow(task_id, MAX_SEQ))) as events:
-            async for _ in events:
-                pass
+        async with asyncio.timeout(seconds):
+            return await end_of(task_id)
     return await in_thread(_task_json, task_id)
 
 

@@ -14,8 +14,8 @@ from ai_tasks.api.streams import PING_SECONDS, STREAM_HEADERS, closable, stands_
 from ai_tasks.compat import response_answers
 from ai_tasks.compat.response_answers import Events
 from ai_tasks.compat.responses import CancelResponse, OneResponse, Responses
-from ai_tasks.compat.streams import attended, data, ended, headers, whole
-from ai_tasks.delivery import follow, in_thread
+from ai_tasks.compat.streams import attended, data, headers, whole
+from ai_tasks.delivery import end_of, follow, in_thread
 from ai_tasks.models import AIGenerationTask
 from ai_tasks.representation import task_json
 
@@ -40,7 +40,7 @@ async def responses(request: HttpRequest) -> HttpResponseBase:
     if asked.get("background"):
         return JsonResponse(made.data["response"], headers=headers(task_id))
     async with attended(task_id):
-        return whole(task_id, await ended(task_id), partial(response_answers.response, asked=asked))
+        return whole(task_id, await end_of(task_id), partial(response_answers.response, asked=asked))
 
 
 @stands_for(OneResponse)
@@ -61,7 +61,7 @@ async def cancel_response(request: HttpRequest, response_id: str) -> HttpRespons
     task_id = UUID(found.data["task"]["id"])
     try:
         async with asyncio.timeout(STOPPED_WITHIN_SECONDS):
-            task = await ended(task_id)
+            task = await end_of(task_id)
     except TimeoutError:
         task = await in_thread(_read, task_id)
     return JsonResponse(response_answers.response(task, found.data["asked"]), headers=headers(task_id))

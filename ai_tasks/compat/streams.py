@@ -22,13 +22,11 @@ from ai_tasks.api.streams import PING_SECONDS, STREAM_HEADERS, closable, stands_
 from ai_tasks.compat import chat_answers, embeddings, errors
 from ai_tasks.compat.chat_answers import Broken, Chunks
 from ai_tasks.compat.views import ChatCompletions, Embeddings
-from ai_tasks.delivery import TaskEvent, follow, in_thread
+from ai_tasks.delivery import TaskEvent, end_of, follow, in_thread
 from ai_tasks.models import AIGenerationTask
 
 LEFT_SECONDS = 5.0
 """How long a task goes on after its client has left."""
-WHOLE = 2**31 - 1
-"""After this no delta comes: only states are wanted."""
 
 _create_chat = ChatCompletions.as_view()
 _create_embeddings = Embeddings.as_view()
@@ -47,7 +45,7 @@ async def chat_completions(request: HttpRequest) -> HttpResponseBase:
     if made.data["stream"]:
         return await _streamed(task_id, Chunks(made.data["task"], include_usage=made.data["include_usage"]))
     async with attended(task_id):
-        return whole(task_id, await ended(task_id), chat_answers.completion)
+        return whole(task_id, await end_of(task_id), chat_answers.completion)
 
 
 @stands_for(Embeddings)
@@ -58,7 +56,7 @@ async def create_embeddings(request: HttpRequest) -> HttpResponseBase:
         refusal: HttpResponseBase = made
         return refusal
     async with attended(made.data["task_id"]):
-        task = await ended(made.data["task_id"])
+        task = await end_of(made.data["task_id"])
     shape = partial(embeddings.answer, encoding_format=made.data["encoding_format"])
     return whole(made.data["task_id"], task, shape)
 
@@ -74,15 +72,6 @@ def whole(task_id: UUID, task: dict[str, Any], shape: Callable[[dict[str, Any]],
 def headers(task_id: UUID) -> dict[str, str]:
     """Name the task; a client must not try again what was tried again here."""
     return {"X-Tasuki-Task": str(task_id)}
-
-
-async def ended(task_id: UUID) -> dict[str, Any]:
-    """Wait for the task's end and return its shape."""
-    state: dict[str, Any] = {}
-    async with aclosing(closable(follow(task_id, WHOLE))) as events:
-        async for event in events:
-            state = event.data
-    return state
 
 
 async def _streamed(task_id: UUID, chunks: Chunks) -> HttpResponseBase:

@@ -8,12 +8,14 @@ from django.contrib.auth.models import User
 
 from ai_tasks import waiting
 from ai_tasks.accounts import budgets
+from ai_tasks.locks import ProviderBusy
 from ai_tasks.models import AIGenerationTask, BudgetPeriod, Hold
+from ai_tasks.purse import Purse
 from config.chaos.invariants import violations
 from providers import control
 from queueing.models import QueueEntry
 from tests.ai_tasks.conftest import MakeBudget
-from tests.engine import admitted, answer, at, claimed, entry_of, plan, several, text_task
+from tests.engine import NOW, admitted, answer, at, claimed, entry_of, plan, several, text_task
 
 pytestmark = pytest.mark.usefixtures("providers_ready")
 tasks = AIGenerationTask.objects
@@ -121,3 +123,27 @@ def test_of_two_budgets_the_tight_one_refuses_and_the_other_holds_nothing(alice:
 
     assert QueueEntry.objects.get().parked_key == str(tight.pk)
     assert list(BudgetPeriod.objects.values_list("held_usd", flat=True)) == [0, 0]
+
+
+def test_money_that_is_spent_between_choosing_and_holding_undoes_the_plan(make_budget: MakeBudget) -> None:
+    (period,) = budgets.current_periods([make_budget("1")], NOW)
+    purse = Purse(AIGenerationTask.objects.all(), NOW)
+    own = purse.periods(QueueEntry(owner_key="1"), "remote")
+    assert purse.hold(own, Decimal("0.6")) is None
+
+    BudgetPeriod.objects.filter(pk=period.pk).update(spent_usd=Decimal("0.5"))
+
+    with pytest.raises(ProviderBusy):
+        purse.store()
+
+
+def test_what_one_plan_has_taken_already_is_not_there_for_the_next_entry(make_budget: MakeBudget) -> None:
+    (period,) = budgets.current_periods([make_budget("1")], NOW)
+    purse = Purse(AIGenerationTask.objects.all(), NOW)
+    own = purse.periods(QueueEntry(owner_key="1"), "remote")
+
+    refusals = [purse.hold(own, Decimal("0.4")) for _ in range(3)]
+    purse.store()
+
+    assert refusals == [None, None, period]
+    assert BudgetPeriod.objects.get().held_usd == Decimal("0.8")

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 
 from ai_tasks import clock, dispatch
 from ai_tasks.admission import Dispatch
-from ai_tasks.dispatch import Dispatcher, PublishBreaker
+from ai_tasks.dispatch import Dispatcher, PublishBreaker, Unsent
 from ai_tasks.doorbell import Doorbell
 from ai_tasks.locks import take_provider_lock
 from ai_tasks.models import WorkerProcess
@@ -47,6 +47,7 @@ def bell() -> Iterator[Doorbell]:
 def no_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nobody listens at the broker's address."""
     monkeypatch.setattr(dispatch, "breaker", PublishBreaker())
+    monkeypatch.setattr(dispatch, "unsent", Unsent())
     away = Celery("away", broker="redis://127.0.0.1:1/0", set_as_current=False)
     away.conf.broker_transport_options = {"socket_connect_timeout": 1, "max_retries": 0}
     away.set_current()
@@ -124,6 +125,33 @@ def test_an_entry_that_the_broker_did_not_take_stays_handed_over_for_the_sweep(a
     dispatch.admit("simulator")
 
     assert (entry_of(task).state, handed_over()) == ("queued", 1)
+
+
+def test_what_the_broker_did_not_take_is_sent_soon_after_its_return(
+    alice: User, no_broker: None, bell: Doorbell
+) -> None:
+    task = text_task(alice, now=clock.now())
+    dispatch.admit("simulator")
+    assert len(dispatch.unsent) == 1
+
+    with app.connection_for_read() as broker, broker.SimpleQueue("ai.simulator.default") as queue:
+        queue.clear()
+        app.set_current()
+        bell.ring("simulator")
+        eventually(lambda: not dispatch.unsent)
+        sent = queue.get(timeout=5)
+
+    assert sent.headers["id"] == str(entry_of(task).dispatch_id)
+
+
+def test_only_so_much_is_kept_for_a_broker_that_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Unsent, "MOST", 2)
+    kept = Unsent()
+
+    for _ in range(3):
+        kept.keep(Dispatch(uuid4(), 1, uuid4(), "simulator", "default"))
+
+    assert len(kept) == 2
 
 
 def test_after_three_failures_the_broker_is_left_alone_for_a_while(no_broker: None) -> None:

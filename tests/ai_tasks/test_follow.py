@@ -217,3 +217,45 @@ def test_a_reader_that_leaves_leaves_nothing_behind(task: AIGenerationTask) -> N
 
     assert not asyncio.run(scene())
     assert QueueEntry.objects.count() == 1
+
+
+async def ended_in_time(task: AIGenerationTask) -> dict[str, Any]:
+    async with asyncio.timeout(10):
+        return await delivery.end_of(task.pk)
+
+
+def test_who_waits_for_the_end_is_told_that_alone(
+    task: AIGenerationTask, writer: Callable[..., Awaitable[Any]]
+) -> None:
+    async def scene() -> tuple[bool, dict[str, Any]]:
+        events.use_loop(asyncio.get_running_loop())
+        waiting = asyncio.create_task(ended_in_time(task))
+        for piece in pieces_of(TEXT)[:8]:
+            await writer(chunks.write, task, [piece])
+            await writer(events.send_chunks, task.pk, [tuple(piece)])
+        is_early = waiting.done()
+        await writer(end, task, pieces_of(TEXT)[8:])
+        return is_early, await waiting
+
+    is_early, state = asyncio.run(scene())
+
+    assert not is_early
+    assert (state["status"], state["output"]["text"]) == ("completed", TEXT)
+
+
+def test_who_waits_for_an_end_that_was_gets_it_at_once(task: AIGenerationTask) -> None:
+    end(task)
+
+    assert asyncio.run(ended_in_time(task))["status"] == "completed"
+
+
+def test_who_waits_for_the_end_finds_it_where_every_hint_is_lost(
+    task: AIGenerationTask, writer: Callable[..., Awaitable[Any]]
+) -> None:
+    async def scene() -> dict[str, Any]:
+        waiting = asyncio.create_task(ended_in_time(task))
+        await asyncio.sleep(0)
+        await writer(end, task, pieces_of(TEXT))  # nobody told the publisher which loop is listened on
+        return await waiting
+
+    assert asyncio.run(scene())["status"] == "completed"

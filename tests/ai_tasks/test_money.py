@@ -34,11 +34,11 @@ def test_ten_tenths_are_one(make_budget: MakeBudget) -> None:
     period = budgets.current_periods([make_budget("1")], NOW)[0]
 
     for _ in range(10):
-        assert budgets.hold([period], Decimal("0.1"))
+        assert budgets.hold({period.pk: Decimal("0.1")})
 
     period.refresh_from_db()
     assert period.held_usd == Decimal(1)
-    assert not budgets.hold([period], Decimal("0.0000000001"))
+    assert not budgets.hold({period.pk: Decimal("0.0000000001")})
 
 
 def test_a_sum_is_exact(make_budget: MakeBudget) -> None:
@@ -67,7 +67,7 @@ def test_a_hold_is_taken_in_all_periods_or_none(make_budget: MakeBudget) -> None
     tight = budgets.current_periods([make_budget("0.1", "user", "1")], NOW)[0]
 
     with transaction.atomic():
-        assert not budgets.hold([wide, tight], Decimal("0.5"))
+        assert not budgets.hold({wide.pk: Decimal("0.5"), tight.pk: Decimal("0.5")})
         transaction.set_rollback(True)
 
     assert set(BudgetPeriod.objects.values_list("held_usd", flat=True)) == {Decimal(0)}
@@ -141,7 +141,7 @@ def test_of_fifty_who_hold_at_once_exactly_ten_do(make_budget: MakeBudget) -> No
     period = budgets.current_periods([make_budget("1")], NOW)[0]
 
     def hold_five() -> int:
-        return sum(budgets.hold([period], Decimal("0.1")) for _ in range(5))
+        return sum(budgets.hold({period.pk: Decimal("0.1")}) for _ in range(5))
 
     outcomes = at_once([hold_five] * 10)
 

@@ -1,8 +1,9 @@
 """progress.Ticker: one flush for all calls; a bad or locked row hurts only itself; nothing is lost at the end."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -134,3 +135,22 @@ def test_the_last_words_are_stored_when_the_process_ends(alice: User, ticker: Ti
     ticker.close()
 
     assert stored(call) == "Goodbye"
+
+
+def test_a_call_is_stopped_in_time_while_the_database_does_not_answer(
+    alice: User, ticker: Ticker, settings: Any
+) -> None:
+    settings.AI_LEASE = timedelta(seconds=3)
+    call, answered = running(alice), threading.Event()
+
+    def ask(_: datetime) -> None:
+        answered.wait(20)
+
+    ticker.presence = ask  # the statement before the renewal
+    began = time.monotonic()
+
+    ticker.register(call)
+
+    eventually(lambda: call.stopped_as == LOST)
+    answered.set()
+    assert 2 <= time.monotonic() - began < 3, "before the lease can be another's"

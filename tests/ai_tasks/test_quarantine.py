@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +17,7 @@ from django.db import connection
 
 from ai_tasks import clock, quarantine, sweeps
 from ai_tasks.admission import Dispatch
-from ai_tasks.models import AIGenerationTask
+from ai_tasks.models import AIGenerationTask, WorkerProcess
 from ai_tasks.states import TaskStatus
 from config.chaos.invariants import violations
 from config.settings import BASE_DIR
@@ -120,7 +122,7 @@ def test_while_one_runs_alone_the_next_is_given_back_without_using_up_a_try(alic
 
 
 @pytest.fixture
-def same_database(settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def same_database(settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Let child processes use the tests' database and the project's own settings."""
     found = connection.settings_dict
     if connection.vendor == "postgresql":
@@ -132,6 +134,8 @@ def same_database(settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     for name, value in (("DATABASE_URL", url), ("DJANGO_SETTINGS_MODULE", "config.settings")):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("TASUKI_VAR", str(tmp_path))
+    yield
+    quarantine.zygote.close()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -146,10 +150,49 @@ def test_a_real_process_of_its_own_runs_it(alice: User, same_database: None) -> 
 
 
 @pytest.mark.django_db(transaction=True)
+def test_each_has_a_process_of_its_own_and_all_are_started_once(alice: User, same_database: None) -> None:
+    tasks = [quarantined(alice) for _ in range(3)]
+
+    assert all(quarantine.run(task.pk, each.epoch, each.dispatch_id) for task, each in tasks)
+
+    assert len({attempt_of(task).worker for task, _ in tasks}) == 3
+    assert WorkerProcess.objects.count() == 0, "none of them takes work"
+    assert violations() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_that_ended_for_want_of_work_is_started_again(alice: User, same_database: None) -> None:
+    (first, once), (second, again) = quarantined(alice), quarantined(alice)
+    assert quarantine.run(first.pk, once.epoch, once.dispatch_id)
+    former = quarantine.zygote._process
+    assert former
+    assert former.stdin
+    former.stdin.close()
+    former.wait(20)
+
+    assert quarantine.run(second.pk, again.epoch, again.dispatch_id)
+
+    assert quarantine.zygote._process is not former
+    assert fresh(second).status == TaskStatus.COMPLETED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_end_of_one_wakes_those_that_wait_for_their_turn(alice: User, same_database: None) -> None:
+    (first, once), (second, again) = quarantined(alice), quarantined(alice)
+    with quarantine._one_at_a_time:
+        quarantine.run(second.pk, again.epoch, again.dispatch_id)
+    assert entry_of(second).state == "parked"
+
+    assert quarantine.run(first.pk, once.epoch, once.dispatch_id)
+
+    assert entry_of(second).state == "waiting"
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_process_that_dies_condemns_its_task_at_once(
     alice: User, same_database: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The child's interpreter is told to kill itself as soon as the task runs, as a crash in C code would."""
+    """The fork is told to kill itself as soon as its task runs, as a crash in C code would."""
     task, dispatch = quarantined(alice, simulate={"latency_ms": 20_000})
     (tmp_path / "sitecustomize.py").write_text(DIES_WHEN_THE_CALL_BEGINS, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -169,7 +212,7 @@ def watch():
     os.kill(os.getpid(), signal.SIGKILL)
 
 if "run_alone" in sys.argv:
-    threading.Thread(target=watch, daemon=True).start()
+    os.register_at_fork(after_in_child=lambda: threading.Thread(target=watch, daemon=True).start())
 """
 
 
@@ -196,18 +239,15 @@ def test_a_process_whose_worker_died_ends_by_itself(tmp_path: Path) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_drained_worker_gets_its_quarantined_task_handed_back(alice: User, same_database: None) -> None:
     task, dispatch = quarantined(alice, simulate={"latency_ms": 30_000})
-    command = ["run_alone", str(task.pk), str(dispatch.epoch), str(dispatch.dispatch_id)]
-    child = subprocess.Popen([sys.executable, "-m", "django", *command], cwd=BASE_DIR)
-    quarantine._children.add(child)
-    try:
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(quarantine.run, task.pk, dispatch.epoch, dispatch.dispatch_id)
         give_up_at = time.monotonic() + 30
         while fresh(task).status != TaskStatus.PROCESSING and time.monotonic() < give_up_at:
             time.sleep(0.05)
-        quarantine.stop()
-        assert child.wait(20) == 0
-    finally:
-        quarantine._children.discard(child)
-        child.kill()
+        while not running.done() and time.monotonic() < give_up_at + 20:
+            quarantine.stop()
+            time.sleep(0.1)
+        assert running.result(1)
 
     assert (fresh(task).status, fresh(task).crashes, entry_of(task).state) == (TaskStatus.PENDING, 2, "waiting")
     assert violations() == []

@@ -11,7 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from ai_tasks import completing, lease, process
 from ai_tasks.completing import Answered
 from ai_tasks.models import AIGenerationTask
+from ai_tasks.submission import TaskRequest, submit_all
 from queueing.entries import Handed
+from tests.ai_tasks.conftest import MakeBudget
 from tests.engine import answer, at, plan, several, text_task
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("providers_ready")]
@@ -54,3 +56,20 @@ def test_many_that_come_together_take_no_more_than_one(alice: User) -> None:
     together(alice, 3, admit=20, begin=10, settle=20)
 
     together(alice, 30, admit=15, begin=7, settle=16)
+
+
+def test_twenty_that_are_submitted_together_take_one_statement_more_than_one(alice: User) -> None:
+    wish = TaskRequest(type="text.generate", input={"prompt": "Name a river."}, model="simulator/sim-1")
+    submit_all(alice, [wish], now=at(0))
+
+    tasks = counted(lambda: submit_all(alice, [wish] * 20, now=at(0)), 9)
+
+    assert len({task.entry.fair_tag for task in tasks if task.entry}) == 20
+
+
+def test_a_budget_of_all_costs_thirty_as_much_as_one(alice: User, make_budget: MakeBudget) -> None:
+    make_budget("1000")
+    together(alice, 3, admit=25, begin=10, settle=25)
+
+    together(alice, 1, admit=18, begin=7, settle=19)
+    together(alice, 30, admit=18, begin=7, settle=19)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
 from django.db.models import F
 
 from queueing.models import QueueEntry
@@ -65,3 +66,26 @@ def test_an_update_of_many_says_how_many_it_changed(enqueue: Enqueue) -> None:
 
     assert moved == 3
     assert QUEUE.run({"pk": entries[0].pk, "at": at, "dispatch_id": DISPATCH}) == 0
+
+
+def test_a_column_that_an_upgrade_drops_meanwhile_does_no_harm(enqueue: Enqueue) -> None:
+    entry = enqueue()
+    every_column = Update(lambda: QueueEntry.objects.filter(pk=Param("pk")), epoch=F("epoch") + 1)
+    every_column.rows(pk=entry.pk)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE queueing_queueentry DROP COLUMN cancel_requested_at")
+
+    (row,) = every_column.rows(pk=entry.pk)
+
+    assert (row.epoch, row.task_id, row.enqueued_at) == (entry.epoch + 2, entry.task_id, entry.enqueued_at)
+
+
+def test_rows_are_what_the_orm_itself_would_return(enqueue: Enqueue) -> None:
+    entry = enqueue(run_at=datetime(2027, 3, 1, 9, 30, tzinfo=UTC))
+
+    (row,) = BY_TASK.rows(task_id=entry.task_id, lane=Lane.DEFAULT)
+
+    stored = QueueEntry.objects.get()
+    fields = [field.attname for field in QueueEntry._meta.concrete_fields]
+    assert [getattr(row, name) for name in fields] == [getattr(stored, name) for name in fields]
+    assert not row._state.adding

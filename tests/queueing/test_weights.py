@@ -2,8 +2,9 @@
 
 import pytest
 
+from queueing.entries import Estimate
 from queueing.models import FairShare, QueueEntry, TaskQueue
-from queueing.states import Lane, Priority
+from queueing.states import EntryState, Lane, Priority
 from tests.engine import NOW, WORKER, at, at_once
 from tests.queueing.conftest import ALICE, BOB, Enqueue, Job
 
@@ -166,3 +167,25 @@ def test_a_weight_is_set_while_others_enqueue_take_and_cancel() -> None:
     assert not [each for each in outcomes if isinstance(each, Exception)], outcomes
     tags = list(QueueEntry.objects.waiting().order_by("pk").values_list("fair_tag", flat=True))
     assert tags == sorted(tags), "a user's entries keep their order"
+
+
+@pytest.mark.parametrize("used_tokens", [0, 850, 1000, 5000], ids=lambda used: f"{used} of 1000 used before")
+@pytest.mark.parametrize("weight", [1, 3])
+def test_several_that_come_together_get_the_tags_that_they_would_get_one_by_one(
+    enqueue: Enqueue, weight: int, used_tokens: int
+) -> None:
+    for owner in (ALICE, BOB):
+        TaskQueue.objects.set_weight(owner, weight, provider="simulator")
+        used, _ = enqueue(owner_id=owner, tokens=1000), enqueue(owner_id=owner, tokens=1000)
+        used.state = EntryState.QUEUED
+        TaskQueue.objects.forget(used, used_tokens=used_tokens)
+    tokens = [100, 7, 0, 1000, 30]
+
+    apart = [enqueue(owner_id=BOB, tokens=each).fair_tag for each in tokens]
+    wanted = [(Job(owner_id=ALICE), Estimate(each, 0)) for each in tokens]
+    together = [each.fair_tag for each in TaskQueue.objects.enqueue_all(wanted, now=NOW)]
+
+    assert together == pytest.approx(apart)
+    mine, other = FairShare.objects.filter(priority=Priority.NORMAL, queue__lane=Lane.DEFAULT).order_by("owner_key")
+    assert (mine.last_tag, mine.correction) == pytest.approx((other.last_tag, other.correction))
+    assert mine.entered == other.entered == 7

@@ -3,7 +3,8 @@ Measure this project on this machine, each on throw-away processes and data.
 
 `drain`: how fast two workers empty a full queue, beside plain Celery and raw SQL. `concurrency`: what it takes to have
 a thousand calls in flight. `latency`: from POST to the provider's call, on idle installations. `backlog`: what
-admission and submission cost beside 1,000 rows and beside 1,300,000. `streams`: what a web process adds to many streams
+admission and submission cost beside 1,000 rows and beside 1,300,000. `crowd`: admission alone with 50 providers,
+10,000 users and one of them who floods every queue. `streams`: what a web process adds to many streams
 at once. `chats`: lists, searches and pages beside 10,000 chats. `gateway`: what `/v1` adds to its provider's calls, and
 how many it answers. `report`: all of these, as docs/performance.md has them. `seed`: fill the configured PostgreSQL
 with a large installation's rows, and stay.
@@ -21,9 +22,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
-from config import backlog, benchmarks, chats, draining, gateway_load, seeding, streams
+from config import backlog, benchmarks, chats, crowd, draining, gateway_load, seeding, streams
 
-MEASURED = ("drain", "latency", "concurrency", "backlog", "streams", "chats", "gateway")
+MEASURED = ("drain", "latency", "concurrency", "backlog", "crowd", "streams", "chats", "gateway")
 HEAD = """# Performance
 
 Written by `manage.py benchmark report` (`make bench`): {cores} cores, {system}, Python {python}, Django {django}.
@@ -31,7 +32,7 @@ Written by `manage.py benchmark report` (`make bench`): {cores} cores, {system},
 Every measurement starts PostgreSQL (durable: fsync and synchronous_commit on), Redis and the processes it needs, and
 throws them away. Absolute figures are this machine's, with whatever else it did; what is beside a reference was
 measured in turns with it. What they mean at other sizes: [scaling](scaling.md)."""
-CHILDREN = ("fill", "measure", "measure_chats", "submit")
+CHILDREN = ("fill", "measure", "fill_crowd", "measure_crowd", "measure_chats", "submit")
 SHAPES = ("embedded", "services")
 SIZES = ("waiting", "parked", "finished", "dead_letters", "users")
 
@@ -125,6 +126,20 @@ class Command(BaseCommand):
             few, many = told["few"][name]["p50_ms"], told["many"][name]["p50_ms"]
             self.stdout.write(f"{name:12}{few:10.2f}{many:10.2f}{told['ratios'][name]:10.2f}")
 
+    def crowd(self, options: dict[str, Any]) -> None:
+        """Admission beside fifty providers and ten thousand users."""
+        told = crowd.crowd(self.stderr.write, rounds=options["rounds"])
+        if options["json"]:
+            self._print_json({"benchmark": "crowd", **told})
+            return
+        columns = ("plan_p50_ms", "plan_p95_ms", "admitted_per_second", "share_of_who_floods")
+        self.stdout.write(f"{'providers x users':20}" + "".join(f"{name:>22}" for name in columns))
+        for name in crowd.SIZES:
+            row = told[name]
+            size = f"{row['providers']} x {row['users']:,}"
+            self.stdout.write(f"{size:20}" + "".join(f"{row[column]:22}" for column in columns))
+        self.stdout.write(f"A plan in the crowd, of one among few: {told['ratio']}")
+
     def streams(self, options: dict[str, Any]) -> None:
         """From a chunk's commit to its frame."""
         clients, streaming = options["clients"], options["streams"]
@@ -183,6 +198,15 @@ class Command(BaseCommand):
     def measure(self, options: dict[str, Any]) -> None:
         """Measure in one of backlog's databases."""
         self.stdout.write(json.dumps(backlog.measure()))
+
+    def fill_crowd(self, options: dict[str, Any]) -> None:
+        """Fill one of crowd's databases."""
+        call_command("migrate", verbosity=0)
+        self.stdout.write(json.dumps(crowd.fill(options["given"])))
+
+    def measure_crowd(self, options: dict[str, Any]) -> None:
+        """Measure in one of crowd's databases."""
+        self.stdout.write(json.dumps(crowd.measure(options["given"])))
 
     def measure_chats(self, options: dict[str, Any]) -> None:
         """Fill and measure chats' database."""
