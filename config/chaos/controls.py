@@ -15,6 +15,7 @@ from ai_tasks import chunks, completing, lease, sweeps
 from ai_tasks.access import idempotency
 from ai_tasks.access.models import IdempotencyRecord
 from ai_tasks.accounts import budgets, charges
+from ai_tasks.accounts.models import LedgerEntry
 from ai_tasks.capacity import Room
 from ai_tasks.lease import Lease
 from ai_tasks.models import AIGenerationTask
@@ -80,8 +81,8 @@ def _charge_again(put: Put) -> None:
     put(charges, "charge", charge)
 
 
-def _unpaid(ended: Any, _: datetime) -> charges.Paid:
-    return charges.Paid([None for _ in ended], [])
+def _unpaid(ended: Any, _: datetime) -> list[LedgerEntry]:
+    return [LedgerEntry(attempt=attempt) for attempt, *_ in ended]
 
 
 def _unfolded(_: Any, ended: Any) -> None:

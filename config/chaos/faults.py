@@ -109,13 +109,20 @@ def freeze(scene: Scene, count: int) -> None:
     def left() -> set[Any]:
         return held & set(QueueEntry.objects.running().values_list("task_id", "epoch"))
 
+    taken: set[tuple[UUID, int]] = set()
     try:
         wait_for(lambda: not steadily(left), "what frozen workers held is taken from them", RECLAIM_SECONDS)
+        # The others had sent their COMMIT already when they were stopped.
+        taken = held & set(steadily(_lost_leases))
     finally:
         scene.crew.thaw(names)
     scene.recovered("workers were frozen", time.monotonic() - frozen_at, RECLAIM_SECONDS)
-    scene.frozen += sorted(held)
-    _hear_them_out(held)
+    scene.frozen += sorted(taken)
+    _hear_them_out(taken)
+
+
+def _lost_leases() -> list[tuple[UUID, int]]:
+    return list(Attempt.objects.filter(state="lost").values_list("task_id", "epoch"))
 
 
 def _hear_them_out(held: set[tuple[UUID, int]]) -> None:
@@ -266,18 +273,16 @@ def _redrive(scene: Scene) -> None:
     scene.did("redrive")
 
 
+OUTAGES: tuple[Episode, ...] = (stop_broker, flush_broker, restart_database, end_backends)
+"""Episodes in which the broker or the database is away."""
 OTHERS: tuple[Episode, ...] = (
     kill_all_workers,
     kill_beats,
     drain,
-    stop_broker,
-    flush_broker,
-    restart_database,
-    end_backends,
     lock_row,
     double_messages,
     storm_of_cancels,
     storm_of_one_key,
     meddle,
 )
-"""Episodes of their own, beside `crash` and `freeze`."""
+"""The other episodes, beside `crash` and `freeze`."""

@@ -15,7 +15,7 @@ from ai_tasks.accounts.models import Budget
 from ai_tasks.models import WorkerProcess
 from config.chaos.client import Client, wait_for
 from config.chaos.crew import Crew
-from config.chaos.load import LIMITED, PROVIDER, ROUTE, Load
+from config.chaos.load import LIMITED, PROVIDER, ROUTE, Load, Work
 from config.chaos.scene import Scene
 from config.local_services import free_port
 from config.programs import Simulator, printed_key
@@ -27,6 +27,8 @@ LEASE_SECONDS, GRACE_SECONDS = 6, 20
 PORTS, SLOTS = "TASUKI_CHAOS_PORTS", "TASUKI_CHAOS_SLOTS"
 FEW_SLOTS, MANY_SLOTS = 16, 96
 """Calls at once: few bind soon, many let a soak's hundred thousand tasks through."""
+SOAK: dict[str, int] = {"quick": 600, "bundle": 50, "enough": 800}
+"""What two cores need to get a hundred thousand tasks through in half an hour, beside the faults."""
 CAPS: dict[str, int] = {PROVIDER: int(os.environ.get(SLOTS, FEW_SLOTS)), LIMITED: 3}
 """The most calls at once, by provider."""
 WEBS, WORKERS, BEATS = 2, 3, 2
@@ -57,7 +59,7 @@ def environment(folder: Path, slots: int) -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, *, seed: int, tasks: int, seconds: float) -> Iterator[Scene]:
+def running(folder: Path, *, seed: int, tasks: int, seconds: float, soak: bool) -> Iterator[Scene]:
     """Run the installation that this process's environment describes, and what a run needs beside it."""
     ports = json.loads(os.environ[PORTS])
     simulator = Simulator(folder / "provider", port=ports["simulator"])
@@ -78,7 +80,8 @@ def running(folder: Path, *, seed: int, tasks: int, seconds: float) -> Iterator[
         _set_up()
         client = Client(list(stack.urls.values()), printed_key(stack.manage("welcome", "--url", stack.url)))
         chance = random.Random(f"{seed}/faults")  # noqa: S311
-        yield Scene(stack, simulator, client, Load(client, seed, tasks, seconds), Crew(stack), chance)
+        load = Load(client, seed, Work(tasks, seconds, **(SOAK if soak else {})))
+        yield Scene(stack, simulator, client, load, Crew(stack), chance)
     finally:
         stack.stop()
         simulator.stop()

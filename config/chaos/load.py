@@ -4,6 +4,8 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from config.chaos.client import Client, NeverTrue
@@ -28,6 +30,23 @@ KINDS: dict[str, tuple[int, dict[str, Any]]] = {
     REFUSED: (2, {"fail": "bad_request", "fail_times": 1}),
 }
 """Kinds of tasks with their weights and what the simulated provider does with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is submitted in a run."""
+
+    tasks: int
+    seconds: float
+    """Over which time they come, evenly."""
+    quick: int = KINDS[QUICK][0]
+    """The weight of those that nobody spoils."""
+    bundle: int = 1
+    """Of these, so many go by one request at most."""
+    enough: int = 250
+    """Live entries from which on no more are submitted for now."""
+
+
 PROVIDER, LIMITED = "remote", "limited"
 ROUTE = "limited-first"
 """A route whose first provider refuses with an absurd Retry-After."""
@@ -50,14 +69,16 @@ def open_gate(client: Client) -> None:
 class Load:
     """Submits by several threads at an even pace; what was acknowledged is remembered by its key."""
 
-    def __init__(self, client: Client, seed: int, tasks: int, seconds: float) -> None:
+    def __init__(self, client: Client, seed: int, work: Work) -> None:
         self.acknowledged: dict[str, str] = {}
         """Task ids by Idempotency-Key."""
         self.kinds: Counter[str] = Counter()
         self.unanswered: list[str] = []
         self.is_full = False
         """Does so much wait that more would say nothing? A machine that is busy otherwise takes longer, not more."""
-        self._client, self._seed, self._tasks, self._seconds = client, seed, tasks, seconds
+        self.work = work
+        self._client, self._seed = client, seed
+        self._weights = [weight for weight, _ in (KINDS | {QUICK: (work.quick, {})}).values()]
         self._lock, self._over = threading.Lock(), threading.Event()
         self._number = 0
         self._threads = [threading.Thread(target=self._run, args=(place,), daemon=True) for place in range(THREADS)]
@@ -81,36 +102,53 @@ class Load:
             self.acknowledged[key] = task_id
 
     def _run(self, place: int) -> None:
-        while (number := self._next()) is not None:
-            try:
-                self._submit(number, place + number)
-            except NeverTrue as error:
-                self.unanswered.append(str(error))
+        while (numbers := self._next()) is not None:
+            quick = []
+            for number in numbers:
+                chance = random.Random(f"{self._seed}/{number}")  # noqa: S311
+                (kind,) = chance.choices(list(KINDS), self._weights)
+                with self._lock:
+                    self.kinds[kind] += 1
+                if kind == QUICK and self.work.bundle > 1:
+                    quick.append(body_of(kind, chance))
+                else:
+                    self._surely(self._submit, kind, number, chance, place + number)
+            if quick:
+                self._surely(self._submit_all, quick, numbers[0], place)
 
-    def _next(self) -> int | None:
-        """Return the next task's number when it is due; None: it is over."""
+    def _surely(self, submit: Callable[..., None], *given: Any) -> None:
+        try:
+            submit(*given)
+        except NeverTrue as error:
+            self.unanswered.append(str(error))
+
+    def _next(self) -> range | None:
+        """Return the next tasks' numbers when they are due; None: it is over."""
         while True:
             with self._lock:
-                is_extra = self._number >= self._tasks
+                is_extra = self._number >= self.work.tasks
                 if is_extra and self._over.is_set():
                     return None
                 if not self.is_full and (self._over.is_set() or time.monotonic() >= self._due(self._number)):
-                    self._number += 1
-                    return self._number - 1
+                    first = self._number
+                    self._number += self.work.bundle
+                    return range(first, self._number)
             time.sleep(0.02)
 
     def _due(self, number: int) -> float:
-        extra = max(0, number - self._tasks)
-        return self._began + min(number, self._tasks) * self._seconds / self._tasks + extra / TRICKLE_PER_SECOND
+        extra = max(0, number - self.work.tasks)
+        in_time = min(number, self.work.tasks) * self.work.seconds / self.work.tasks
+        return self._began + in_time + extra / TRICKLE_PER_SECOND
 
-    def _submit(self, number: int, place: int) -> None:
-        chance = random.Random(f"{self._seed}/{number}")  # noqa: S311
-        (kind,) = chance.choices(list(KINDS), [weight for weight, _ in KINDS.values()])
+    def _submit_all(self, bodies: list[dict[str, Any]], number: int, place: int) -> None:
+        key = f"chaos-bundle-{number}"
+        for place_in, task_id in enumerate(self._client.submit_all(bodies, key, place=place)):
+            self.note(f"{key}/{place_in}", task_id)
+
+    def _submit(self, kind: str, number: int, chance: random.Random, place: int) -> None:
         key = f"chaos-{number}"
         task_id = self._client.submit(body_of(kind, chance), key, place=place)
         self.note(key, task_id)
-        with self._lock:
-            self.kinds[kind] += 1
         if kind == ABSURD:
             open_gate(self._client)
         if kind == CANCELLED:

@@ -16,7 +16,7 @@ from config.chaos.flatness import Sampler
 from config.chaos.installation import CAPS
 from config.chaos.load import LIMITED, open_gate
 from config.chaos.scene import Scene, steadily
-from config.chaos.schedule import Size
+from config.chaos.schedule import SOAK, Size
 from config.chaos.watching import Watch
 from queueing.models import DeadLetter, QueueEntry
 
@@ -77,7 +77,7 @@ def run(scene: Scene, *, seed: int, seconds: float = 0) -> Verdict:
 def _befall(scene: Scene, seed: int, began: float, seconds: float) -> None:
     """Go through the schedule, and, in a soak, through the next seed's until the time is over."""
     for number in count():
-        for name, episode in schedule.episodes(seed + number, Size()):
+        for name, episode in schedule.episodes(seed + number, SOAK if seconds else Size()):
             scene.told(f"{time.monotonic() - began:6.1f} s  {name}")
             _do(scene, name, episode)
             if seconds and time.monotonic() - began > seconds:

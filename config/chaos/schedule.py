@@ -26,6 +26,12 @@ class Size:
     """Workers that are frozen at once."""
     rounds: int = 1
     """How often each of the other faults comes."""
+    outages: int = 1
+    """How often the broker's and the database's faults come."""
+
+
+SOAK = Size(waves=6, freezes=(2, 2, 2), outages=3)
+"""One round of a soak, of which half an hour on two cores has some nine."""
 
 
 def episodes(seed: int, size: Size) -> list[tuple[str, Episode]]:
@@ -37,8 +43,8 @@ def episodes(seed: int, size: Size) -> list[tuple[str, Episode]]:
         found.append(("crash", partial(faults.crash, waves=waves[first : first + 2])))
     for count in size.freezes:
         found.append(("freeze", partial(faults.freeze, count=count)))
-    for _ in range(size.rounds):
-        found += [(each.__name__, each) for each in faults.OTHERS]
+    for each in faults.OUTAGES * size.outages + faults.OTHERS * size.rounds:
+        found.append((each.__name__, each))
     chance.shuffle(found)
     return found
 

@@ -25,7 +25,7 @@ def test_the_same_seed_gives_the_same_schedule_and_another_another() -> None:
 def test_every_kind_of_fault_is_in_every_schedule() -> None:
     names = {name for name, _ in episodes(7, Size())}
 
-    assert names == {"crash", "freeze", *(each.__name__ for each in faults.OTHERS)}
+    assert names == {"crash", "freeze", *(each.__name__ for each in faults.OUTAGES + faults.OTHERS)}
 
 
 def test_every_named_place_has_its_turn() -> None:
