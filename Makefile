@@ -80,7 +80,7 @@ soak: $(VENV)/.dev ## The same for half an hour, with an eye on leaks; the evide
 bench: $(VENV)/.dev ## Measure everything, as docs/performance.md has it; a quarter of an hour
 	@$(PY) manage.py benchmark report
 
-screenshots: $(VENV)/.dev ## Take pictures of every page in light, dark, on a phone and in Japanese, into var/screenshots/
+screenshots: $(VENV)/.dev ## Take the README's pictures (docs/images/), and of every page in light, dark, on a phone and in Japanese (var/screenshots/)
 	@$(PY) -m tests.services --browser -- $(PY) -m tests.screenshots var/screenshots
 
 messages: $(VENV)/.dev ## Collect and compile the translations (needs gettext)

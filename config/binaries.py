@@ -32,9 +32,9 @@ class Source:
     """Another program that must lie in the same folder."""
     debian: str
     """Debian's package."""
-    wheel: str
-    """The Python package that ships it."""
-    pattern: str
+    wheel: str = ""
+    """The Python package that ships it, if one does."""
+    pattern: str = ""
     """Its path in that package."""
     for_all: bool = False
     """It runs as another user when we are root, who must be able to go there."""
@@ -65,8 +65,9 @@ def _places(source: Source) -> Iterable[Path]:
     if found := shutil.which(source.program):
         # A linked postgres has its initdb elsewhere; Debian's redis-server is a link that works by its name alone.
         yield from (Path(found), Path(found).resolve())
+    yield Path("/usr/sbin") / source.program
     yield from sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{source.program}"), reverse=True)
-    spec = importlib.util.find_spec(source.wheel)
+    spec = importlib.util.find_spec(source.wheel) if source.wheel else None
     if spec and spec.origin:
         yield from sorted(Path(spec.origin).parent.glob(source.pattern), reverse=True)
 
@@ -80,7 +81,8 @@ def apt_install(*packages: str) -> bool:
     """Bring Debian packages when we are root on a Debian; returns whether apt says that it did."""
     if not (is_root() and shutil.which("apt-get")):
         return False
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # Services that a package brings are not started (invoke-rc.d(8)): we start our own.
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     subprocess.run(["apt-get", "update", "-qq"], check=False, stdout=subprocess.DEVNULL)
     install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
     return subprocess.run(install, check=False, stdout=subprocess.DEVNULL, env=quiet).returncode == 0

@@ -14,6 +14,12 @@ env = environ.Env()
 
 SUSPENDED_SECONDS = 5
 """How long a transaction may stand still before PostgreSQL ends it: its process is suspended, and holds up others."""
+SILENCE = {"tcp_user_timeout": 10_000, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+"""
+After about ten seconds without a word from the database's host, a statement fails (libpq's; ms, s, s, probes).
+
+A host that was cut off says nothing: by itself, Linux waits for a quarter of an hour.
+"""
 BROKERS = {"redis": "redis", "rediss": "redis", "amqp": "rabbitmq", "amqps": "rabbitmq", "memory": "memory"}
 
 
@@ -88,6 +94,11 @@ class Services:
         """Is everything inside this one process?"""
         return self.broker == "memory"
 
+    @property
+    def queue_arguments(self) -> dict[str, str] | None:
+        """What Celery's queues are declared with: RabbitMQ's are replicated and outlive a node."""
+        return {"x-queue-type": "quorum"} if self.broker == "rabbitmq" else None
+
 
 def services(folder: Path) -> Services:
     """
@@ -125,8 +136,12 @@ def _database(url: str, folder: Path) -> dict[str, Any]:
     if not database["ENGINE"].endswith("postgresql"):
         raise ImproperlyConfigured("DATABASE_URL must name PostgreSQL (postgres://...) or SQLite (sqlite:///...).")
     pool = {"min_size": 0, "max_size": integer("DATABASE_POOL_SIZE", 24, least=2), "timeout": 10}
-    patience = {"options": f"-c idle_in_transaction_session_timeout={SUSPENDED_SECONDS}s"}
-    database["OPTIONS"] = {**patience, **database.get("OPTIONS", {}), "pool": pool, "connect_timeout": 5}
+    is_pooled = boolean("BEHIND_PGBOUNCER", default=False)
+    # PgBouncer refuses this word of the handshake; its own idle_transaction_timeout does the same.
+    patience = {} if is_pooled else {"options": f"-c idle_in_transaction_session_timeout={SUSPENDED_SECONDS}s"}
+    bounds = {"pool": pool, "connect_timeout": 5, "prepare_threshold": None}
+    database["OPTIONS"] = {**patience, **SILENCE, **database.get("OPTIONS", {}), **bounds}
+    database["DISABLE_SERVER_SIDE_CURSORS"] = is_pooled
     return database
 
 

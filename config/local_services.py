@@ -25,6 +25,7 @@ from config.binaries import POSTGRES, REDIS, ServiceMissing, find, is_open_to_al
 
 NOBODY = 65534
 """PostgreSQL refuses to run as root; it then runs as this user."""
+LOOPBACK = "127.0.0.1"
 READY_SECONDS = 60.0
 PR_SET_PDEATHSIG = 1
 PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
@@ -91,26 +92,28 @@ class Redis:
     """One Redis server."""
 
     folder: Path
+    host: str = LOOPBACK
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Its address."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.host}:{self.port}/0"
 
     def start(self) -> None:
         """Start it and wait until it answers. It keeps nothing: it is broker and channel layer only."""
         self.folder.mkdir(parents=True, exist_ok=True)
         binary = find(REDIS)
         log = self.folder / "redis.log"
-        command = [str(binary), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self.process = start([*command, "--dir", str(self.folder)], log=log)
+        command = [str(binary), "--port", str(self.port), "--bind", self.host, "--save", "", "--appendonly", "no"]
+        # Who can reach that address may use it: by itself, Redis would take nobody from other hosts.
+        self.process = start([*command, "--protected-mode", "no", "--dir", str(self.folder)], log=log)
         wait_until(self._answers, self.process, log)
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            with socket.create_connection((self.host, self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
                 return connection.recv(16).startswith(b"+PONG")
         except OSError:
@@ -118,7 +121,7 @@ class Redis:
 
     def flush(self) -> None:
         """Empty it."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection((self.host, self.port), timeout=10) as connection:
             connection.sendall(b"FLUSHALL\r\n")
             connection.recv(16)
 
@@ -135,12 +138,13 @@ class Postgres:
     folder: Path
     is_durable: bool = True
     """False: without fsync, for tests."""
+    host: str = LOOPBACK
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "tasuki") -> str:
         """The address of one of its databases."""
-        return f"postgres://tasuki@127.0.0.1:{self.port}/{database}"
+        return f"postgres://tasuki@{self.host}:{self.port}/{database}"
 
     def start(self) -> None:
         """Make the cluster when it is new, start it, wait until it answers, and make the database."""
@@ -154,6 +158,9 @@ class Postgres:
             wait_for = start([*make, "-D", str(data)], log=log, as_nobody=is_root())
             if wait_for.wait():
                 raise ServiceMissing(f"initdb failed:\n{log.read_text(errors='replace')[-2000:]}")
+            if self.host != LOOPBACK:
+                with (data / "pg_hba.conf").open("a", encoding="utf-8") as rules:
+                    rules.write("host all all samenet trust\n")
         self.process = start([str(binary), "-D", str(data), *self._settings()], log=log, as_nobody=is_root())
         wait_until(self._answers, self.process, log)
         self.make_database("tasuki")
@@ -161,7 +168,7 @@ class Postgres:
     def _settings(self) -> list[str]:
         settings = {
             "port": self.port,
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.host,
             "unix_socket_directories": "",
             "max_connections": 200,
             "shared_buffers": "128MB",

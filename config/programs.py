@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from config import local_services
-from config.local_services import free_port
+from config.local_services import LOOPBACK, free_port
 from config.stack import BASE_DIR, READY_SECONDS, NotReady, inherited
 
 
@@ -93,16 +93,16 @@ class Standalone(Program):
 class Simulator(Program):
     """`manage.py simulator`: a provider over HTTP that counts what it is asked."""
 
-    def __init__(self, folder: Path, *, port: int = 0) -> None:
-        self.port = port or free_port()
-        self.base_url = f"http://127.0.0.1:{self.port}/v1"
+    def __init__(self, folder: Path, *, host: str = LOOPBACK, port: int = 0) -> None:
+        self.host, self.port = host, port or free_port()
+        self.base_url = f"http://{host}:{self.port}/v1"
         self.ledger = folder / "provider-ledger.jsonl"
-        arguments = ("simulator", "--port", str(self.port), "--ledger", str(self.ledger))
+        arguments = ("simulator", "--host", host, "--port", str(self.port), "--ledger", str(self.ledger))
         super().__init__(folder, "simulator", *arguments, TASUKI_VAR=str(folder))
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        self.launch(lambda: answers(f"http://127.0.0.1:{self.port}/healthz"))
+        self.launch(lambda: answers(f"http://{self.host}:{self.port}/healthz"))
 
     def lines(self) -> list[dict[str, Any]]:
         """Return the ledger: one line for each call that began, one for each that ended."""

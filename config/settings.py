@@ -152,9 +152,11 @@ CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_ACKS_LATE = False
 CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_CREATE_MISSING_QUEUES = True
-CELERY_TASK_PUBLISH_RETRY = False
+# Once more, at once, on a new connection: beat's would never be made anew. Who must not wait says retry=False.
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 CELERY_IMPORTS = ["ai_tasks.compat.celery_tasks"]
 CELERY_WORKER_POOL = "threads"
+CELERY_WORKER_CONSUMER = "config.consumer:Consumer"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_DISABLE_PREFETCH = SERVICES.broker == "redis"
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = True
@@ -164,7 +166,10 @@ CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
 CELERY_BROKER_POOL_ACQUIRE_TIMEOUT = 3
+# RabbitMQ's alone: a host that is gone says nothing.
+CELERY_BROKER_HEARTBEAT = 10
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "memory": {"polling_interval": 0.01},
     "redis": {
@@ -175,7 +180,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
         "socket_keepalive": True,
         "health_check_interval": 25,
     },
-    "rabbitmq": {"confirm_publish": True},
+    # Without the bounds, a thread that publishes waits until the broker is back.
+    "rabbitmq": {"confirm_publish": True, "max_retries": 0, "read_timeout": 10, "write_timeout": 10},
 }[SERVICES.broker]
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 
@@ -282,8 +288,9 @@ AI_CHAT_CONTEXT_TOKENS = env.integer("AI_CHAT_CONTEXT_TOKENS", 64_000, least=1_0
 AI_CHAT_TITLES = env.boolean("AI_CHAT_TITLES", default=True)
 """Are chats named by a model, in a task of low priority after the first reply?"""
 
+CELERY_TASK_CREATE_MISSING_QUEUE_TYPE = "quorum" if SERVICES.broker == "rabbitmq" else None
 CELERY_TASK_QUEUES = [
-    Queue(name, routing_key=name)
+    Queue(name, routing_key=name, queue_arguments=SERVICES.queue_arguments)
     for name in [*(f"ai.{slug}.{lane}" for slug in AI_PROVIDERS for lane in ("default", "long")), "control", "webhooks"]
 ]
 CELERY_WORKER_CONCURRENCY = AI_WORKER_THREADS + AI_CONTROL_THREADS + AI_WEBHOOK_THREADS

@@ -11,6 +11,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
 
 from config import local_services
 from config.local_services import Postgres, Redis, free_port
@@ -37,6 +39,20 @@ class NotReady(Exception):
     """A process of the stack did not come up."""
 
 
+class Service(Protocol):
+    """Something that runs beside PostgreSQL and Redis."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What tells the processes of it."""
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+
+    def stop(self) -> None:
+        """Stop it."""
+
+
 class Stack:
     """Starts, kills and restarts the processes by name: `web`, `web-2`, ..., `worker-1`, ..., `beat`, ..."""
 
@@ -60,12 +76,18 @@ class Stack:
         self.names += [_name("beat", number) for number in range(1, beats + 1)]
         self.postgres = Postgres(self.folder / "postgres", is_durable=is_durable)
         self.redis = Redis(self.folder / "redis")
+        self.beside: list[Service] = []
+        """Started after those two, stopped before them."""
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._echo = echo or (lambda _name, _line: None)
         self._extra = environment
         self._lock: int | None = None
+        self.code = BASE_DIR
+        """Where the sources are that processes and commands are started from."""
         self.through: list[str] = []
         """A module, with its arguments, that is to start the processes' own."""
+        self.launchers: dict[str, list[str]] = {}
+        """Commands that are to start a process, by its name: on another host, say."""
         self.commands: dict[str, list[str]] = {}
         """Modules, with their arguments, that are to run instead of ours, by process."""
 
@@ -81,6 +103,7 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
             "PYTHONWARNINGS": "ignore:You're running the worker with superuser",
             **self._extra,
+            **{name: value for service in self.beside for name, value in service.environment.items()},
         }
 
     def _secret_key(self) -> str:
@@ -100,15 +123,17 @@ class Stack:
         self.wait_until_ready()
 
     def start_services(self) -> None:
-        """Start PostgreSQL and Redis alone."""
+        """Start PostgreSQL, Redis and what stands beside them alone."""
         self._lock = local_services.hold(self.folder)
         self.postgres.start()
         self.redis.start()
+        for service in self.beside:
+            service.start()
 
     def manage(self, *arguments: str) -> str:
         """Run a manage.py command in the stack's environment and return what it prints."""
-        command = [sys.executable, str(BASE_DIR / "manage.py"), *arguments]
-        done = subprocess.run(command, env=self.environment, cwd=BASE_DIR, check=False, capture_output=True, text=True)
+        command = [sys.executable, str(self.code / "manage.py"), *arguments]
+        done = subprocess.run(command, env=self.environment, cwd=self.code, check=False, capture_output=True, text=True)
         if done.returncode:
             raise NotReady(f"manage.py {arguments[0]} failed:\n{done.stderr[-3000:]}")
         return done.stdout
@@ -118,8 +143,8 @@ class Stack:
         worker = ["worker", "--without-gossip", "--without-mingle", "-l", "WARNING", "-n", f"{name}@%h"]
         match name.split("-")[0]:
             case "web":
-                port = str(self.ports[name])
-                return ["daphne", "-v", "0", "-b", "127.0.0.1", "-p", port, "config.asgi:application"]
+                at = urlsplit(self.urls[name])
+                return ["daphne", "-v", "0", "-b", str(at.hostname), "-p", str(at.port), "config.asgi:application"]
             case "worker":
                 return [*celery, *worker]
             case _:
@@ -128,9 +153,15 @@ class Stack:
     def spawn(self, name: str, **environment: str) -> None:
         """Start the process of that name, with these in its environment too."""
         process = subprocess.Popen(
-            [sys.executable, "-m", *self.through, *(self.commands.get(name) or self._command(name))],
+            [
+                *self.launchers.get(name, []),
+                sys.executable,
+                "-m",
+                *self.through,
+                *(self.commands.get(name) or self._command(name)),
+            ],
             env={**self.environment, **environment},
-            cwd=BASE_DIR,
+            cwd=self.code,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -180,6 +211,8 @@ class Stack:
         for process in self.processes.values():
             local_services.stop_within(process, STOP_SECONDS)
         self.processes.clear()
+        for service in self.beside:
+            service.stop()
         self.redis.stop()
         self.postgres.stop()
         if self._lock is not None:

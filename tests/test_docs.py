@@ -1,5 +1,6 @@
 """The documents name what there is, and all of it; their links lead somewhere."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ai_tasks.webhooks import events
 from config.celery import app
 from config.providers import SHORTHANDS
 from config.settings import BASE_DIR
+from tests import screenshots
 from tests.realtime import TYPES
 
 PAGES = [*BASE_DIR.glob("*.md"), *(BASE_DIR / "docs").glob("**/*.md")]
@@ -130,3 +132,27 @@ def test_every_link_leads_somewhere(page: str) -> None:
             broken.append(target)
 
     assert not broken
+
+
+@pytest.mark.parametrize(("page", "language"), [("README.md", "en"), ("README.ja.md", "ja")])
+def test_the_readme_shows_the_pictures_that_make_screenshots_takes(page: str, language: str) -> None:
+    shown = re.findall(r"!\[[^\]]+\]\(docs/images/([^)]+)\)", TEXTS[page])
+
+    assert shown == [f"{name}-{language}.png" for name in screenshots.README]
+    assert set(re.findall(r'take\("([^"]+)"', inspect.getsource(screenshots.take_readme))) == set(screenshots.README)
+
+
+def test_every_picture_is_shown_and_all_are_small() -> None:
+    pictures = {picture.name: picture.stat().st_size for picture in screenshots.IMAGES.iterdir()}
+
+    assert set(pictures) == {f"{name}-{language}.png" for name in screenshots.README for language in ("en", "ja")}
+    assert sum(pictures.values()) < 1_000_000
+
+
+def test_both_readmes_lead_to_the_same_places() -> None:
+    told = [
+        set(re.findall(r"\]\(((?:docs|CONTRIBUTING)[^)]*)\)", TEXTS[page])) for page in ("README.md", "README.ja.md")
+    ]
+    english, japanese = [{place for place in places if "/images/" not in place} for places in told]
+
+    assert english == japanese

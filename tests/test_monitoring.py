@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 from django.test import Client
@@ -49,9 +50,32 @@ def test_their_labels_are_those_of_the_manual() -> None:
         assert asked | grouped <= known, expression
 
 
-def test_brackets_are_closed() -> None:
-    for expression in EXPRESSIONS:
-        assert [expression.count(each) for each in "([{"] == [expression.count(each) for each in ")]}"], expression
+@pytest.mark.parametrize("expression", sorted(set(EXPRESSIONS)))
+def test_prometheus_can_read_it(expression: str) -> None:
+    promql_parser.parse(expression)
+
+
+def test_rules_have_nothing_that_prometheus_does_not_know() -> None:
+    file = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))
+
+    assert [set(file), *map(set, file["groups"])] == [{"groups"}, {"name", "rules"}]
+    assert all(set(rule) == {"alert", "expr", "for", "labels", "annotations"} for rule in RULES)
+    assert len({rule["alert"] for rule in RULES}) == len(RULES)
+
+
+def test_grafana_finds_what_each_panel_needs() -> None:
+    variables = {each["name"] for each in DASHBOARD["templating"]["list"]}
+
+    assert DASHBOARD["uid"]
+    assert set(re.findall(r"\$\{?(\w+)", json.dumps([QUERIES, PANELS]))) <= variables
+    for panel in PANELS:
+        assert panel["title"]
+        assert panel["datasource"]["uid"] == "${datasource}"
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
+        for target in panel["targets"]:
+            shown = set(re.findall(r"{{(\w+)}}", target.get("legendFormat", "")))
+            grouped = {label for by in re.findall(r"by \(([^)]*)\)", target["expr"]) for label in by.split(", ")}
+            assert shown <= grouped or not grouped, target
 
 
 def test_every_rule_has_a_runbook_and_every_runbook_a_rule() -> None:

@@ -1,7 +1,9 @@
-"""The files of `deploy/`: their commands run an installation, and what they name is there."""
+"""The files of `deploy/`: those who read them can, their commands run an installation, and what they name is there."""
 
+import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,9 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import compose_spec
 import pytest
 import yaml
+from django.urls import resolve
 
+from ai_tasks.api.health import healthz, readyz
+from ai_tasks.worker import DRAIN_SECONDS
 from config import env
 from config.local_services import free_port, throw_away_folder
 from config.programs import printed_key
@@ -104,8 +110,62 @@ def test_every_service_waits_for_what_it_needs() -> None:
         assert set(services[name]["depends_on"]) == {"migrate"}
         assert services[name]["read_only"]
     assert {each["condition"] for each in services["migrate"]["depends_on"].values()} == {"service_healthy"}
-    mounted = {mount.split(":")[0] for name in ("postgres", "redis") for mount in services[name]["volumes"]}
+    mounted = {mount.split(":")[0] for name in ("postgres", "redis", "rabbitmq") for mount in services[name]["volumes"]}
     assert set(COMPOSE["volumes"]) == mounted
+
+
+def test_what_the_page_says_of_kubernetes_is_so() -> None:
+    page = (BASE_DIR / "docs" / "deployment.md").read_text(encoding="utf-8").split("## Kubernetes")[1]
+    rows = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE))
+    graces = {name: COMPOSE["services"][name]["stop_grace_period"].removesuffix("s") for name in OURS}
+
+    assert resolve(rows["liveness of web"].split("`")[1].removeprefix("GET ")).func is healthz
+    assert resolve(rows["readiness of web"].split("`")[1].removeprefix("GET ")).func is readyz
+    assert re.findall(r"\d+", rows["`terminationGracePeriodSeconds`"]) == [graces["worker"], graces["web"]]
+    assert graces["beat"] == graces["web"]
+    assert "ten seconds" in rows["`terminationGracePeriodSeconds`"]
+    assert DRAIN_SECONDS == 10 < int(graces["worker"])
+    assert "`tasuki_queue_oldest_wait_seconds`" in rows["scaling of workers"]
+    assert "`tasuki_workers`" in rows["liveness of workers, beat"]
+
+
+def test_compose_can_read_it() -> None:
+    read = compose_spec.PyCompose.from_json(json.dumps(COMPOSE))
+
+    assert set(read.to_dict()["services"]) == set(COMPOSE["services"])
+    for service in COMPOSE["services"].values():
+        assert re.fullmatch(r"docker\.io/library/\w+:[\d.]+|tasuki", service["image"]), "a name in full, of one version"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_systemd_can_read_it(name: str, tmp_path: Path) -> None:
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not here; systemd brings it")
+    copy = tmp_path / f"tasuki-{name}.service"
+    text = (DEPLOY / "systemd" / copy.name).read_text(encoding="utf-8")
+    copy.write_text(text.replace("/srv/tasuki/.venv/bin/python", sys.executable), encoding="utf-8")
+
+    said = subprocess.run(["systemd-analyze", "verify", "--man=no", copy], check=False, capture_output=True, text=True)
+
+    assert (said.returncode, [line for line in said.stderr.splitlines() if copy.name in line]) == (0, [])
+
+
+def test_the_image_is_built_by_the_rules() -> None:
+    text = (DEPLOY / "Containerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    steps = [line.split(None, 1) for line in text.splitlines() if line and not line.startswith("#")]
+    words = [word for word, _ in steps]
+    own = [rest.split()[:-1] for word, rest in steps if word == "COPY" and "--from=" not in rest]
+    ran = " ".join(rest for word, rest in steps if word == "RUN")
+
+    assert set(words) <= {"FROM", "COPY", "RUN", "WORKDIR", "ENV", "USER", "EXPOSE", "CMD"}
+    assert {rest.split()[0] for word, rest in steps if word == "FROM"} == {
+        "docker.io/library/python:3.11-slim-bookworm"
+    }
+    assert [name for names in own for name in names if not (BASE_DIR / name).exists()] == []
+    assert ran.count("pip install") == ran.count("pip install --no-cache-dir")
+    assert "apt-get" not in ran
+    assert words.index("USER") < words.index("CMD") == len(words) - 1
+    assert json.loads(steps[-1][1]) == COMPOSE["services"]["web"]["command"]
 
 
 def test_the_image_has_every_part_of_the_project_and_no_test() -> None:

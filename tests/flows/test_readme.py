@@ -110,7 +110,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
 
 
 def test_both_languages_have_the_same_commands() -> None:
-    assert blocks("README.md", "sh") == blocks("README.ja.md", "sh")
+    assert blocks("README.md", "sh", "python") == blocks("README.ja.md", "sh", "python")
 
 
 def test_the_readme_works_as_written(reader: Reader) -> None:
@@ -126,5 +126,5 @@ def test_the_readme_works_as_written(reader: Reader) -> None:
     assert "Login link" in said["make run"]
     assert '"status": "completed"' in said["curl -s"].replace('":"', '": "')
     assert said["sdk"].startswith("resp_")
-    assert "event: task.updated" in said["httpx"]
+    assert re.search(r"\S+\ncompleted, 0\.\d+ USD\n$", said["httpx"])
     assert "tasks. See /admin/ops/" in said[".venv/bin/python manage.py"]

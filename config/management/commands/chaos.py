@@ -75,7 +75,7 @@ class Command(BaseCommand):
 
     def _run_here(self, options: dict[str, Any]) -> dict[str, Any]:
         wanted = {name: options[name] for name in ("seed", "tasks", "seconds")}
-        with installation.running(Path(settings.VAR_DIR), **wanted) as scene:
+        with installation.running(Path(settings.VAR_DIR), **wanted, soak=options["soak"]) as scene:
             scene.told = self._say
             verdict = run.run(scene, seed=options["seed"], seconds=options["seconds"] if options["soak"] else 0)
             told = evidence.of(verdict, wanted)
