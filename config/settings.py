@@ -184,6 +184,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "rabbitmq": {"confirm_publish": True, "max_retries": 0, "read_timeout": 10, "write_timeout": 10},
 }[SERVICES.broker]
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
+# In no file: one that a kill left half written would stop beat at every start; and nothing here waits for days.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

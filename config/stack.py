@@ -148,7 +148,7 @@ class Stack:
             case "worker":
                 return [*celery, *worker]
             case _:
-                return [*celery, "beat", "-l", "WARNING", "--pidfile=", "-s", str(self.folder / f"{name}-schedule")]
+                return [*celery, "beat", "-l", "WARNING", "--pidfile="]
 
     def spawn(self, name: str, **environment: str) -> None:
         """Start the process of that name, with these in its environment too."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from pytest_django import Settings
 
 from providers.errors import (
     AuthenticationFailed,
@@ -27,8 +28,8 @@ from providers.types import DeltaKind, FinishReason, Usage, UsageSource
 from tests.providers.calls import Call
 from tests.providers.conversation_contract import ConversationContract
 
-PATIENCE = {"first_token_seconds": 0.4, "idle_seconds": 0.4}
-"""The options that the inheriting classes give their provider."""
+HASTE = {"first_token_seconds": 1.5, "idle_seconds": 1.5}
+"""The options of a provider that stands still; every other has the adapters' own patience."""
 
 TURNED_AWAY = {
     "rate_limited": RateLimited,
@@ -50,6 +51,11 @@ class AdapterContract(ConversationContract):
     """Run against a provider `self.provider` that plays the simulator's scripts."""
 
     provider: str
+
+    @pytest.fixture
+    def _hasty(self, settings: Settings, _set_up: None) -> None:
+        given = settings.AI_PROVIDERS[self.provider]
+        settings.AI_PROVIDERS = {self.provider: {**given, "options": {**given.get("options", {}), **HASTE}}}
 
     def test_it_streams_the_whole_answer_in_pieces(self) -> None:
         call = Call(self.provider, simulate={"text": "襷をつなぐ relay 🏃‍♀️ " * 5, "tokens_per_second": 0})
@@ -124,12 +130,14 @@ class AdapterContract(ConversationContract):
         assert isinstance(second, Overloaded)
         assert third.text
 
+    @pytest.mark.usefixtures("_hasty")
     def test_no_first_token_is_a_timeout_of_its_own(self) -> None:
         call = Call(self.provider, simulate={"fail": "stall"})
 
         assert type(call.error()) is FirstTokenTimeout
         assert call.bill().total_input == 9
 
+    @pytest.mark.usefixtures("_hasty")
     def test_standing_still_is_a_timeout_of_its_own(self) -> None:
         call = Call(self.provider, simulate={"fail": "stall", "fail_after_tokens": 5, "output_tokens": 40})
 
@@ -150,10 +158,11 @@ class AdapterContract(ConversationContract):
 
         assert type(call.error()) is TotalTimeout
 
+    @pytest.mark.usefixtures("_hasty")
     def test_slow_but_steady_output_is_no_timeout(self) -> None:
-        call = Call(self.provider, simulate={"output_tokens": 12, "tokens_per_second": 10})
+        call = Call(self.provider, simulate={"output_tokens": 25, "tokens_per_second": 10})
 
-        assert call.result().usage.output_tokens == 12
+        assert call.result().usage.output_tokens == 25
 
     def test_what_cannot_be_stored_is_replaced(self) -> None:
         completion = Call(self.provider, simulate={"text": "a\x00b\ud800c"}).result()

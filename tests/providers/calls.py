@@ -6,7 +6,7 @@ from typing import Any
 from providers import gateway
 from providers.types import Candidate, Completion, CompletionRequest, Delta, DeltaKind, Message, Usage
 
-SECONDS = 10
+SECONDS = 60
 FAST = {"latency_ms": 0, "tokens_per_second": 0}
 """What a script is, unless it says otherwise."""
 

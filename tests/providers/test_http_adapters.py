@@ -10,7 +10,7 @@ from pytest_django import Settings
 from providers import gateway
 from providers.errors import BadRequest
 from providers.types import Candidate, EmbeddingRequest
-from tests.providers.adapter_contract import PATIENCE, AdapterContract, wait_until
+from tests.providers.adapter_contract import AdapterContract, wait_until
 from tests.providers.calls import Call
 from tests.providers.embedding_contract import EmbeddingContract
 
@@ -30,7 +30,7 @@ class ServedContract(AdapterContract):
     @pytest.fixture(autouse=True)
     def _set_up(self, settings: Settings, simulator_url: str) -> None:
         url = simulator_url if self.adapter == "openai" else simulator_url.removesuffix("/v1")
-        options = {**PATIENCE, "simulate": True, **self.options}
+        options = {"simulate": True, **self.options}
         settings.AI_PROVIDERS = {"alice-ai": {"adapter": self.adapter, "base_url": url, "options": options}}
 
     def test_cancelling_closes_the_connection_while_the_provider_is_silent(self, ledger_path: Path) -> None:
@@ -42,6 +42,7 @@ class ServedContract(AdapterContract):
         wait_until(lambda: len(ended(ledger_path)) == 1)
         assert ended(ledger_path)[0]["outcome"] == "disconnected"
 
+    @pytest.mark.usefixtures("_hasty")
     @pytest.mark.parametrize("fail", ["", "cut", "bad_json", "rate_limited", "stall", "unavailable", "empty"])
     @pytest.mark.parametrize("fail_after_tokens", [0, 7])
     def test_our_bill_is_the_provider_s_bill(self, ledger_path: Path, fail: str, fail_after_tokens: int) -> None:

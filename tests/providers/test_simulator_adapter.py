@@ -4,7 +4,7 @@ import pytest
 from pytest_django import Settings
 
 from providers.types import FinishReason
-from tests.providers.adapter_contract import PATIENCE, AdapterContract
+from tests.providers.adapter_contract import AdapterContract
 from tests.providers.calls import Call
 from tests.providers.embedding_contract import EmbeddingContract
 
@@ -14,7 +14,7 @@ class TestSimulatorAdapter(AdapterContract, EmbeddingContract):
 
     @pytest.fixture(autouse=True)
     def _set_up(self, settings: Settings) -> None:
-        settings.AI_PROVIDERS = {"simulator": {"adapter": "simulator", "options": PATIENCE}}
+        settings.AI_PROVIDERS = {"simulator": {"adapter": "simulator"}}
 
 
 def test_a_default_answer_takes_well_under_a_second_and_can_be_watched() -> None:
