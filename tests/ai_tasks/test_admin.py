@@ -22,7 +22,7 @@ from queueing.models import FairShare, QueueEntry, Redrive, TaskQueue
 from queueing.states import ParkedReason
 from tests.ai_tasks.conftest import MakeBudget
 from tests.ai_tasks.graves import bury, redrive
-from tests.engine import WORKER, answer, claimed, several, text_task
+from tests.engine import NOW, WORKER, answer, claimed, several, text_task
 
 pytestmark = pytest.mark.django_db
 
@@ -42,7 +42,7 @@ def world(alice: User, make_budget: MakeBudget) -> None:
     task = text_task(alice)
     AIGenerationTask.objects.complete(task.pk, claimed().epoch, answer("<b>The Rhine</b>"))
     dead = text_task(alice)
-    AIGenerationTask.objects.fail(dead.pk, claimed().epoch, BadRequest("<script>alert(1)</script>"))
+    AIGenerationTask.objects.fail(dead.pk, claimed().epoch, BadRequest("<script>alert(1)</script>"), now=NOW)
     bury(alice)
     redrive({"error_class": "unavailable"})
     QueueEntry.objects.filter(task_id=several(alice, 2)[0].pk).park(reason=ParkedReason.BUDGET, key="1")

@@ -25,7 +25,7 @@ def dead(alice: User) -> AIGenerationTask:
     """A task of alice's that its provider refused."""
     task = text_task(alice)
     lease = claimed()
-    AIGenerationTask.objects.fail(task.pk, lease.epoch, ContentRefused())
+    AIGenerationTask.objects.fail(task.pk, lease.epoch, ContentRefused(), now=NOW)
     return fresh(task)
 
 

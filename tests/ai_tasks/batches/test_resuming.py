@@ -18,7 +18,7 @@ from config.chaos.invariants import violations, violations_at_rest
 from queueing.models import QueueEntry, TaskQueue
 from queueing.states import EntryState
 from queueing.stored_jobs import LEASE
-from tests.ai_tasks.batches.conftest import batch_of, begun, carried_on, jsonl, line, many
+from tests.ai_tasks.batches.conftest import batch_of, carried_on, jsonl, line, many
 from tests.engine import answer, at, at_once, claimed, run_admitted
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -247,7 +247,7 @@ def test_files_are_written_in_bounded_pieces(alice: User, monkeypatch: pytest.Mo
 
 def test_a_new_batch_is_begun_while_another_waits(alice: User, bob: User) -> None:
     first, second = batch_of(alice, many(1)), batch_of(bob, many(1))
-    begun(first)
-    begun(second)
+    carried_on(first)
+    carried_on(second)
 
     assert AIGenerationTask.objects.count() == 2

@@ -18,7 +18,7 @@ from queueing.models import Redrive
 from tests.ai_tasks.conftest import MakeBudget
 from tests.ai_tasks.graves import bury
 from tests.ai_tasks.ops.conftest import SignIn
-from tests.engine import answer, claimed, several, text_task
+from tests.engine import NOW, answer, claimed, several, text_task
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("providers_ready", "world")]
 
@@ -40,7 +40,7 @@ def world(alice: User, make_budget: MakeBudget) -> None:
     task = text_task(alice)
     AIGenerationTask.objects.complete(task.pk, claimed().epoch, answer("<script>alert(1)</script>"))
     dead = text_task(alice, prompt="<script>alert(1)</script>")
-    AIGenerationTask.objects.fail(dead.pk, claimed().epoch, BadRequest("<script>alert(1)</script>"))
+    AIGenerationTask.objects.fail(dead.pk, claimed().epoch, BadRequest("<script>alert(1)</script>"), now=NOW)
     bury(alice, 3)
     several(alice, 3)
     claimed()

@@ -163,7 +163,7 @@ def test_rates_are_of_the_samples_of_the_last_minutes(alice: User) -> None:
 
 def test_the_provider_page_shows_what_failed_there_last(root: Client, alice: User) -> None:
     task = text_task(alice)
-    AIGenerationTask.objects.fail(task.pk, claimed().epoch, Unavailable("Nobody is there."))
+    AIGenerationTask.objects.fail(task.pk, claimed().epoch, Unavailable("Nobody is there."), now=NOW)
     control.trip("simulator", cause="unavailable", now=clock.now())
 
     shown = told(root, "provider", "simulator")

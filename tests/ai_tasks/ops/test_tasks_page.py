@@ -15,7 +15,7 @@ from ai_tasks.ops.pages import tasks as page
 from providers.errors import BadRequest
 from queueing.states import Priority
 from tests.ai_tasks.graves import bury
-from tests.engine import claimed, several, text_task
+from tests.engine import NOW, claimed, several, text_task
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("providers_ready")]
 
@@ -40,7 +40,7 @@ def test_tasks_are_listed_newest_first(root: Client, alice: User) -> None:
 
 def test_filters_narrow_and_go_together(root: Client, alice: User, bob: User) -> None:
     dead, other = text_task(alice), text_task(bob, priority=Priority.HIGH)
-    AIGenerationTask.objects.fail(other.pk, claimed().epoch, BadRequest("No."))
+    AIGenerationTask.objects.fail(other.pk, claimed().epoch, BadRequest("No."), now=NOW)
 
     assert listed(root, status="failed") == [str(other.pk)]
     assert listed(root, user="alice") == [str(dead.pk)]
