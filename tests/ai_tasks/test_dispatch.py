@@ -139,7 +139,7 @@ def test_what_the_broker_did_not_take_is_sent_soon_after_its_return(
         app.set_current()
         bell.ring("simulator")
         eventually(lambda: not dispatch.unsent)
-        sent = queue.get(timeout=5)
+        sent = queue.get(timeout=60)
 
     assert sent.headers["id"] == str(entry_of(task).dispatch_id)
 

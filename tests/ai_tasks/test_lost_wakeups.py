@@ -32,7 +32,7 @@ def while_the_plan_is_open(finish: object) -> None:
             is_begun.wait(timeout=0.5)
 
     def finish_meanwhile() -> None:
-        assert is_planned.wait(timeout=10)
+        assert is_planned.wait(timeout=60)
         finish()  # type: ignore[operator]
         is_begun.set()
 
@@ -91,7 +91,7 @@ def test_admission_gives_way_to_who_settles(alice: User, bob: User, make_budget:
             plan(now=at(1))
 
     def settle_meanwhile() -> bool:
-        assert is_planned.wait(timeout=10)
+        assert is_planned.wait(timeout=60)
         return tasks.complete(lease.task.pk, lease.epoch, answer(), now=at(2))
 
     planned, settled = at_once([plan_across, settle_meanwhile])

@@ -247,7 +247,7 @@ def test_a_drained_worker_gets_its_quarantined_task_handed_back(alice: User, sam
         while not running.done() and time.monotonic() < give_up_at + 20:
             quarantine.stop()
             time.sleep(0.1)
-        assert running.result(1)
+        assert running.result(60)
 
     assert (fresh(task).status, fresh(task).crashes, entry_of(task).state) == (TaskStatus.PENDING, 2, "waiting")
     assert violations() == []

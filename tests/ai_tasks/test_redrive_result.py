@@ -63,7 +63,7 @@ def test_beat_sends_each_due_job_under_its_own_id(alice: User) -> None:
         queue = connection.SimpleQueue("control")
         queue.clear()
         tasks.resume_redrives()
-        sent = queue.get(timeout=5).headers
+        sent = queue.get(timeout=60).headers
         with pytest.raises(queue.Empty):
             queue.get(block=False)
         queue.close()

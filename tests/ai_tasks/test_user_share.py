@@ -124,7 +124,7 @@ def test_one_that_goes_while_another_is_parked_wakes_it_all_the_same(alice: User
             is_begun.wait(timeout=0.5)
 
     def finish_meanwhile() -> bool:
-        assert is_planned.wait(timeout=10)
+        assert is_planned.wait(timeout=60)
         is_ended = tasks.complete(lease.task.pk, lease.epoch, answer(), now=at(2))
         is_begun.set()
         return is_ended

@@ -13,7 +13,7 @@ from config.asgi import application
 from tests.ai_tasks.threads import apart
 from tests.realtime import check
 
-SECONDS = 10
+SECONDS = 60
 
 
 class Tab:

@@ -194,7 +194,7 @@ class AdapterContract(ConversationContract):
         assert {delta.kind for delta in call.deltas} == {DeltaKind.TEXT}
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float = 5.0) -> None:
+def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until something is so; fails when it does not come."""
     last = time.monotonic() + seconds
     while not is_so():

@@ -13,7 +13,7 @@ from typing import Any
 from providers.adapters.simulator_http import SimulatorServer
 
 PAYLOADS = Path(__file__).parent / "payloads"
-SECONDS = 10
+SECONDS = 60
 
 
 def payload(name: str) -> Any:

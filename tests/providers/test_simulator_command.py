@@ -37,7 +37,7 @@ def url_of(process: "subprocess.Popen[str]") -> str:
 
 def post(url: str, body: dict[str, Any]) -> Any:
     request = urllib.request.Request(f"{url}/chat/completions", json.dumps(body).encode(), {"X-Request-Id": "0197.1"})
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)
 
 
@@ -52,7 +52,7 @@ def test_it_serves_keeps_its_books_and_ends_cleanly(
     began, ended = (json.loads(line) for line in ledger_path.read_text().splitlines())
     process.send_signal(number)
 
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert process.stderr
     assert process.stderr.read() == ""
     assert (began["event"], began["request_id"], began["model"]) == ("began", "0197.1", "sim-1")

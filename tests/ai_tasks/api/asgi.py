@@ -9,7 +9,7 @@ from asgiref import testing
 
 from config.asgi import application
 
-SECONDS = 10
+SECONDS = 60
 Communicator: Any = testing.ApplicationCommunicator
 
 
