@@ -1,9 +1,8 @@
 """The dispatcher: the thread that admits, and how it hands over to a broker that may be away."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -19,6 +18,7 @@ from ai_tasks.models import WorkerProcess
 from config.celery import app
 from queueing.models import QueueEntry
 from tests.engine import Held, entry_of, several, text_task
+from tests.flows.client import eventually
 
 pytestmark = [pytest.mark.usefixtures("providers_ready"), pytest.mark.django_db(transaction=True)]
 
@@ -53,15 +53,6 @@ def no_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     away.set_current()
     yield
     app.set_current()
-
-
-def eventually(is_so: Callable[[], Any]) -> None:
-    pause = threading.Event()
-    for _ in range(500):
-        if is_so():
-            return
-        pause.wait(0.02)
-    pytest.fail("It did not come to pass.")
 
 
 def handed_over() -> int:

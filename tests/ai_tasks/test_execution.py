@@ -14,6 +14,7 @@ from ai_tasks.submission import cancel
 from config.chaos.invariants import violations, violations_at_rest
 from queueing.models import DeadLetter, QueueEntry
 from tests.engine import at_once, attempt_of, fresh, plan, run_admitted, text_task
+from tests.flows.client import eventually
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("providers_ready")]
 tasks = AIGenerationTask.objects
@@ -31,18 +32,8 @@ def run_in_thread() -> threading.Thread:
         target=lambda: at_once([lambda: execution.run(dispatch.task_id, dispatch.epoch, dispatch.dispatch_id)])
     )
     thread.start()
-    wait_until(lambda: any(call.future for call in ticker.calls()))
+    eventually(lambda: any(call.future for call in ticker.calls()))
     return thread
-
-
-def wait_until(is_so: Any) -> None:
-    """Look again and again, ten seconds at most."""
-    pause = threading.Event()
-    for _ in range(1000):
-        if is_so():
-            return
-        pause.wait(0.01)
-    pytest.fail("It did not come to pass.")
 
 
 def test_an_answer_is_stored_streamed_and_paid(alice: User) -> None:
@@ -130,7 +121,7 @@ def test_a_wrong_script_fails_without_a_try(alice: User) -> None:
 def test_a_running_call_stops_when_its_task_is_cancelled(alice: User) -> None:
     task = submitted(alice, text="The river Rhine.", fail="stall", fail_after_tokens=3)
     thread = run_in_thread()
-    wait_until(lambda: Chunk.objects.last_seq(task.pk))
+    eventually(lambda: Chunk.objects.last_seq(task.pk))
 
     cancel(task)
     thread.join(timeout=60)
@@ -167,7 +158,7 @@ def test_a_stalled_call_ends_with_its_deadline(alice: User) -> None:
 def test_a_call_whose_lease_was_taken_away_writes_nothing_more(alice: User) -> None:
     task = submitted(alice, text="a b c d e f", fail="stall", fail_after_tokens=2)
     thread = run_in_thread()
-    wait_until(lambda: Chunk.objects.last_seq(task.pk))
+    eventually(lambda: Chunk.objects.last_seq(task.pk))
     tasks.release_task(task.pk, 1)
     before = Chunk.objects.after(task.pk, 0)
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from ai_tasks.progress import LOST, Call, Ticker
 from providers.types import Delta, DeltaKind
 from queueing.models import QueueEntry
 from tests.engine import Held, claimed, text_task
+from tests.flows.client import eventually
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("providers_ready")]
 
@@ -44,15 +45,6 @@ def say(call: Call, *words: str) -> None:
 
 def stored(call: Call) -> str:
     return "".join(piece.data for piece in Chunk.objects.after(call.task.pk, 0))
-
-
-def eventually(is_so: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(500):
-        if is_so():
-            return
-        pause.wait(0.02)
-    pytest.fail("It did not come to pass.")
 
 
 def test_what_is_streamed_is_stored_in_order_and_once(alice: User, ticker: Ticker) -> None:

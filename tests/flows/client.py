@@ -57,9 +57,9 @@ class Api:
         return [(each["event"], json.loads(each["data"])) for each in fields if "event" in each]
 
 
-def eventually(is_true: Any, why: str, seconds: float = PATIENCE_SECONDS) -> None:
+def eventually(is_true: Any, why: str = "it came to pass", seconds: float = PATIENCE_SECONDS) -> None:
     """Wait for a condition; fail with what it was."""
     give_up_at = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < give_up_at, f"Never came true: {why}"
-        time.sleep(0.1)
+        time.sleep(0.05)

@@ -1,8 +1,5 @@
 """What every adapter must do; each adapter's test class inherits it and sets `provider` up."""
 
-import time
-from collections.abc import Callable
-
 import pytest
 from pytest_django import Settings
 
@@ -25,6 +22,7 @@ from providers.errors import (
     Unavailable,
 )
 from providers.types import DeltaKind, FinishReason, Usage, UsageSource
+from tests.flows.client import eventually
 from tests.providers.calls import Call
 from tests.providers.conversation_contract import ConversationContract
 
@@ -177,7 +175,7 @@ class AdapterContract(ConversationContract):
 
     def test_cancelling_ends_the_call_at_once(self) -> None:
         call = Call(self.provider, simulate={"output_tokens": 400, "tokens_per_second": 20})
-        wait_until(lambda: bool(call.deltas))
+        eventually(lambda: bool(call.deltas))
 
         call.future.cancel()
         seen = len(call.deltas)
@@ -192,11 +190,3 @@ class AdapterContract(ConversationContract):
         call.result()
 
         assert {delta.kind for delta in call.deltas} == {DeltaKind.TEXT}
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until something is so; fails when it does not come."""
-    last = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < last, "it did not come"
-        time.sleep(0.005)

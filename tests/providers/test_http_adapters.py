@@ -10,7 +10,8 @@ from pytest_django import Settings
 from providers import gateway
 from providers.errors import BadRequest
 from providers.types import Candidate, EmbeddingRequest
-from tests.providers.adapter_contract import AdapterContract, wait_until
+from tests.flows.client import eventually
+from tests.providers.adapter_contract import AdapterContract
 from tests.providers.calls import Call
 from tests.providers.embedding_contract import EmbeddingContract
 
@@ -35,11 +36,11 @@ class ServedContract(AdapterContract):
 
     def test_cancelling_closes_the_connection_while_the_provider_is_silent(self, ledger_path: Path) -> None:
         call = Call("alice-ai", simulate={"fail": "stall"}, stream=False)
-        wait_until(lambda: ledger_path.exists() and "began" in ledger_path.read_text())
+        eventually(lambda: ledger_path.exists() and "began" in ledger_path.read_text())
 
         call.future.cancel()
 
-        wait_until(lambda: len(ended(ledger_path)) == 1)
+        eventually(lambda: len(ended(ledger_path)) == 1)
         assert ended(ledger_path)[0]["outcome"] == "disconnected"
 
     @pytest.mark.usefixtures("_hasty")
@@ -51,7 +52,7 @@ class ServedContract(AdapterContract):
 
         usage = call.bill()
 
-        wait_until(lambda: len(ended(ledger_path)) == 1)
+        eventually(lambda: len(ended(ledger_path)) == 1)
         billed = ended(ledger_path)[0]
         assert (usage.total_input, usage.total_output) == (billed["input_tokens"], billed["output_tokens"])
         assert billed["request_id"] == "0197-alice.1"
